@@ -1,5 +1,37 @@
 package plan
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Limit bounds what one pass may do to one source's rows without a person.
+type Limit struct {
+	Share    float64 // of the source's rows that may be updated or deleted, 0 to 1
+	FromRows int     // the share counts from this many rows up
+	Count    int     // updates and deletes that a source of fewer rows may see
+}
+
+// DefaultLimit is 30 % from 10 rows up, and 3 rows below.
+func DefaultLimit() Limit { return Limit{Share: 0.30, FromRows: 10, Count: 3} }
+
+// Limits holds the limit of every source.
+type Limits struct {
+	Default Limit
+	Owners  map[string]Limit // overrides Default
+}
+
+// DefaultLimits applies DefaultLimit to every source.
+func DefaultLimits() Limits { return Limits{Default: DefaultLimit()} }
+
+func (l Limits) of(owner string) Limit {
+	if limit, ok := l.Owners[owner]; ok {
+		return limit
+	}
+	return l.Default
+}
+
 // Approved is a plan that has been checked against limits or confirmed by a
 // person. apply.Run takes nothing else, so a plan that nobody checked does
 // not compile.
@@ -7,3 +39,76 @@ type Approved struct{ plan Plan }
 
 // Changes lists what may be carried out, in the order of the plan.
 func (a Approved) Changes() []Change { return a.plan.Changes }
+
+// Excess is a source that is over its limit.
+type Excess struct {
+	Owner   string
+	Rows    int // NetBox holds for it
+	Changes int // updates and deletes planned
+	Text    string
+}
+
+// TooMuch says which sources are over their limits, with the numbers.
+type TooMuch struct{ Sources []Excess }
+
+func (e *TooMuch) Error() string {
+	texts := make([]string, len(e.Sources))
+	for i, s := range e.Sources {
+		texts[i] = s.Owner + ": " + s.Text
+	}
+	return "over the limits: " + strings.Join(texts, "; ")
+}
+
+// Approve checks each source against its limit. A source over it has none of
+// its changes in the Approved, also none that takes a row away from it, and
+// the error is a *TooMuch that names it; the other sources' changes are in
+// the Approved all the same. The error is nil where no source is over.
+func (p Plan) Approve(l Limits) (Approved, error) {
+	var excess []Excess
+	over := map[string]bool{}
+	for _, s := range p.Sources {
+		if text := l.of(s.Owner).exceeded(s); text != "" {
+			excess = append(excess, Excess{Owner: s.Owner, Rows: s.Rows, Changes: s.Update + s.Delete, Text: text})
+			over[s.Owner] = true
+		}
+	}
+	if len(excess) == 0 {
+		return Approved{p}, nil
+	}
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c Change) bool {
+		return over[c.Owner] || over[c.Before.Owner]
+	})
+	return Approved{p}, &TooMuch{excess}
+}
+
+// exceeded says in what way s is over the limit, "" where it is not.
+func (l Limit) exceeded(s Summary) string {
+	touched := s.Update + s.Delete
+	removed := s.Delete + s.Marked
+	what := fmt.Sprintf("%s of %d would be changed (%d updated, %d deleted)", rows(touched), s.Rows, s.Update, s.Delete)
+	switch {
+	case s.Claims == 0 && s.Rows >= 2 && removed > 0:
+		return fmt.Sprintf("the source lists nothing any more, and all of its %s would be removed", rows(s.Rows))
+	case s.Rows >= l.FromRows && float64(touched) > l.Share*float64(s.Rows):
+		return fmt.Sprintf("%s, %.0f %% is over the limit of %.0f %%", what, 100*float64(touched)/float64(s.Rows), 100*l.Share)
+	case s.Rows < l.FromRows && touched > l.Count:
+		return fmt.Sprintf("%s, over the limit of %d for a source of fewer than %d rows", what, l.Count, l.FromRows)
+	}
+	return ""
+}
+
+func rows(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
+// ApproveDigest lets a person's word stand in for the limits: the whole plan
+// is approved if digest is still its digest.
+func (p Plan) ApproveDigest(digest string) (Approved, error) {
+	if now := p.Digest(); digest != now {
+		return Approved{}, fmt.Errorf("approve %s: the plan has changed since, its digest is %s now; look at a new dry run and approve that", digest, now)
+	}
+	return Approved{p}, nil
+}
