@@ -27,8 +27,9 @@ type Session struct {
 	refs    Refs
 	names   names
 
-	mu      sync.Mutex
-	strange map[string]int // VRFs that Refs did not name, as spelled in rows, to their IDs
+	mu          sync.Mutex
+	strange     map[string]int // VRFs that Refs did not name, as spelled in rows, to their IDs
+	strangeRefs map[int]string // the inverse
 }
 
 // Version returns what the server said it is when the session was prepared.
@@ -46,12 +47,12 @@ func (c *Client) Prepare(ctx context.Context, refs Refs) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkFields(ctx, v, refs); err != nil {
+	if err := c.checkFields(ctx, refs); err != nil {
 		return nil, err
 	}
-	n, err := c.resolve(ctx, refs)
+	n, err := c.resolve(ctx, v, refs)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, version: v, refs: refs, names: n, strange: map[string]int{}}, nil
+	return &Session{client: c, version: v, refs: refs, names: n, strange: map[string]int{}, strangeRefs: map[int]string{}}, nil
 }

@@ -64,7 +64,8 @@ func (c *Client) Status(ctx context.Context) (Version, error) {
 	var body struct {
 		Version string `json:"netbox-version"`
 	}
-	if err := c.read(ctx, "/api/status/", nil, &body); err != nil {
+	c.stats.lookups.Add(1)
+	if err := c.read(ctx, "/api/status/", "", &body); err != nil {
 		return Version{}, fmt.Errorf("ask NetBox for its version: %w", err)
 	}
 	if body.Version == "" {
