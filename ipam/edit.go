@@ -113,7 +113,7 @@ func FormatGone(unix int64) string {
 // 0: the row is then marked anew, which only ever delays its deletion.
 func ParseGone(s string) int64 {
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Unix() < 0 {
+	if err != nil || t.Unix() < 0 || t.UTC().Year() > 9999 { // which RFC 3339 cannot write
 		return 0
 	}
 	return t.Unix()
