@@ -77,11 +77,35 @@ func (s *Server) newAddresses() *kind {
 		"status":   func(a, b row) int { return strings.Compare(a.(*address).status, b.(*address).status) },
 		"dns_name": func(a, b row) int { return strings.Compare(a.(*address).dnsName, b.(*address).dnsName) },
 	}
-	// By host, whatever the mask; IPv4 first.
-	return k.init(func(a, b row) int {
+	byHost := func(a, b row) int {
 		x, y := a.(*address), b.(*address)
 		return cmp.Or(x.host.Compare(y.host), cmp.Compare(x.id, y.id))
-	})
+	}
+	if s.version.since(V42) && !s.version.since(V47) {
+		s.hosts = newOrdered(byHost)
+		k.also = s.hosts
+		return k.init(compareInet)
+	}
+	k.init(byHost)
+	s.hosts = k.rows
+	return k
+}
+
+// compareInet is the order in which 4.2 lists addresses: PostgreSQL's own, where
+// a network comes before what lies within it, so 10.0.0.60/24 before
+// 10.0.0.11/32. (3.7 and 4.7 order by the host alone.)
+func compareInet(a, b row) int {
+	x, y := a.(*address), b.(*address)
+	if x.host.BitLen() == y.host.BitLen() {
+		common := int(min(x.bits, y.bits))
+		if c := netip.PrefixFrom(x.host, common).Masked().Addr().Compare(netip.PrefixFrom(y.host, common).Masked().Addr()); c != 0 {
+			return c
+		}
+		if c := cmp.Compare(x.bits, y.bits); c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(x.host.Compare(y.host), cmp.Compare(x.id, y.id))
 }
 
 func (s *Server) addressColumns(k *kind) []column {
@@ -214,7 +238,7 @@ func (s *Server) checkAddress(a *address) *object {
 func (s *Server) duplicateOf(a *address) *address {
 	var first *address
 	refused := !sharedRole(a.role)
-	for r := range s.ips.rows.seek(func(r row) int { return r.(*address).host.Compare(a.host) }) {
+	for r := range s.hosts.seek(func(r row) int { return r.(*address).host.Compare(a.host) }) {
 		other := r.(*address)
 		if other.host != a.host {
 			break

@@ -96,7 +96,7 @@ func (s *Server) filterAddress(values []string) (*filter, []string) {
 }
 
 func (s *Server) atHost(rows []row, host netip.Addr) []row {
-	for r := range s.ips.rows.seek(func(r row) int { return r.(*address).host.Compare(host) }) {
+	for r := range s.hosts.seek(func(r row) int { return r.(*address).host.Compare(host) }) {
 		if r.(*address).host != host {
 			break
 		}
@@ -127,7 +127,7 @@ func (s *Server) filterParent(values []string) (*filter, []string) {
 	return &filter{match: match, seek: func() []row {
 		var rows []row
 		for _, p := range prefixes {
-			for r := range s.ips.rows.seek(func(r row) int { return r.(*address).host.Compare(p.Addr()) }) {
+			for r := range s.hosts.seek(func(r row) int { return r.(*address).host.Compare(p.Addr()) }) {
 				if !p.Contains(r.(*address).host) {
 					break
 				}

@@ -55,7 +55,7 @@ func (s *Server) available(q *request, id int) *response {
 func (s *Server) free(p *prefix, n int) []netip.Addr {
 	first, last := usable(p)
 	taken := map[netip.Addr]bool{}
-	for r := range s.ips.rows.seek(func(r row) int { return r.(*address).host.Compare(first) }) {
+	for r := range s.hosts.seek(func(r row) int { return r.(*address).host.Compare(first) }) {
 		a := r.(*address)
 		if last.Less(a.host) {
 			break

@@ -85,6 +85,7 @@ type kind struct {
 	fields                 []*customField // the custom fields of this type, in their order
 
 	rows *ordered[row] // NetBox's default order
+	also *ordered[row] // another order kept up, if any
 	ids  *ordered[row]
 	next int
 }
@@ -120,6 +121,9 @@ func (k *kind) put(r row) {
 		k.watch(r, 1)
 	}
 	k.rows.insert(r)
+	if k.also != nil {
+		k.also.insert(r)
+	}
 	k.ids.insert(r)
 }
 
@@ -128,6 +132,9 @@ func (k *kind) drop(r row) {
 		k.watch(r, -1)
 	}
 	k.rows.remove(r)
+	if k.also != nil {
+		k.also.remove(r)
+	}
 	k.ids.remove(r)
 }
 

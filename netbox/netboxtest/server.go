@@ -42,6 +42,7 @@ type Server struct {
 	maintenance bool
 	last        int64 // the last time handed out, in microseconds
 	interned    map[int]map[string]string
+	hosts       *ordered[row] // addresses by host, IPv4 first
 	outside     map[int][]int // addresses by the ID of their nat_inside
 	uses        map[use]int   // how often rows are referred to
 
