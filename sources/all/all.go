@@ -1,0 +1,15 @@
+// Package all lists the kinds of source that allocsync is built with.
+package all
+
+import (
+	"allocsync/sources"
+	"allocsync/sources/lxd"
+)
+
+// Factories returns one factory for each kind, in the order in which people
+// are shown them.
+func Factories() []sources.Factory {
+	return []sources.Factory{
+		lxd.Factory(),
+	}
+}

@@ -1,0 +1,265 @@
+package lxd
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"allocsync/sources"
+)
+
+// maxParallel is how many requests one source has under way at once.
+const maxParallel = 4
+
+// client speaks the REST API that LXD and Incus share. It only reads.
+// It is safe for concurrent use.
+type client struct {
+	rest    *resty.Client
+	url     string      // as the configuration writes it
+	own     fingerprint // of the client certificate, "" without one
+	timeout time.Duration
+	slots   chan struct{} // holds one element for each request under way
+}
+
+func newClient(o Options) (*client, error) {
+	c := &client{url: strings.TrimSuffix(o.URL, "/"), timeout: o.Timeout, slots: make(chan struct{}, maxParallel)}
+	// No proxy from the environment: what a source does is in its configuration.
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: maxParallel,
+		IdleConnTimeout:     30 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
+	base := c.url
+	if path, unix := strings.CutPrefix(c.url, "unix://"); unix {
+		base = "http://unix"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	} else {
+		config, own, err := o.tlsConfig()
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig, c.own = config, own
+	}
+	c.rest = resty.NewWithClient(&http.Client{Transport: transport}).
+		SetBaseURL(base).
+		SetRedirectPolicy(resty.NoRedirectPolicy()).
+		SetResponseBodyLimit(o.MaxBytes).
+		SetDisableWarn(true).
+		SetLogger(silence{}).
+		SetHeader("Accept", "application/json").
+		SetHeader("User-Agent", "allocsync")
+	return c, nil
+}
+
+// silence is a logger that says nothing: errors are returned, not logged.
+type silence struct{}
+
+func (silence) Errorf(string, ...any) {}
+func (silence) Warnf(string, ...any)  {}
+func (silence) Debugf(string, ...any) {}
+
+// at writes a request path the way the server's own URIs are written.
+func at(segments ...string) string {
+	var b strings.Builder
+	b.WriteString("/1.0")
+	for _, s := range segments {
+		b.WriteString("/")
+		b.WriteString(url.PathEscape(s))
+	}
+	return b.String()
+}
+
+// get reads the metadata of one answer into the value that into points to.
+// Its error is a *requestError: the cause is found with errors.Is and
+// errors.As, and the text says what to do about it.
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	target := path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	if err := c.fetch(ctx, target, into); err != nil {
+		return &requestError{target: target, cause: err, advice: c.advice(err)}
+	}
+	return nil
+}
+
+func (c *client) fetch(ctx context.Context, target string, into any) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return c.ended(ctx)
+	}
+	answer, err := c.rest.R().SetContext(ctx).Get(target)
+	if err != nil {
+		if ctx.Err() != nil {
+			return c.ended(ctx)
+		}
+		return reached(err)
+	}
+	return decode(answer.StatusCode(), answer.Body(), into)
+}
+
+// ended says why a request ended with its context: because the configured time
+// was over, or because the caller no longer wants the answer.
+func (c *client) ended(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errOutOfTime) {
+		return fmt.Errorf("%w: no answer within %s", sources.ErrUnreachable, c.timeout)
+	}
+	return ctx.Err()
+}
+
+// errOutOfTime is the cause with which a context ends when the source's own
+// timeout is over, to tell it from a deadline of the caller's.
+var errOutOfTime = errors.New("the source's timeout is over")
+
+// reached wraps an error of the transport in the sentinel that fits.
+func reached(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // the request is named by requestError
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w", sources.ErrDenied, err)
+	}
+	return fmt.Errorf("%w: %w", sources.ErrUnreachable, err)
+}
+
+// envelope is what every answer is wrapped in:
+// https://linuxcontainers.org/incus/docs/main/rest-api/#return-values
+type envelope struct {
+	Type      string          `json:"type"` // sync, async or error
+	ErrorCode int             `json:"error_code"`
+	Error     string          `json:"error"`
+	Metadata  json.RawMessage `json:"metadata"`
+}
+
+// answerError is an error that the server itself reports.
+type answerError struct {
+	code int // HTTP status, or the envelope's own code where that says more
+	text string
+}
+
+func (e *answerError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("the server answers %d", e.code)
+	}
+	return fmt.Sprintf("the server answers %d %q", e.code, e.text)
+}
+
+func (e *answerError) Unwrap() error {
+	switch {
+	case e.code == http.StatusUnauthorized, e.code == http.StatusForbidden, strings.Contains(e.text, "does not have permission"):
+		// Incus 6.0.4 says 500 "User does not have permissions for project"
+		// on lists of networks, and 403 elsewhere.
+		return sources.ErrDenied
+	case e.code >= 500:
+		return sources.ErrUnreachable
+	}
+	return nil
+}
+
+func decode(status int, body []byte, into any) error {
+	var e envelope
+	err := json.Unmarshal(body, &e)
+	switch {
+	case err == nil && (e.Type == "error" || (e.ErrorCode != 0 && e.Type != "sync")):
+		code := e.ErrorCode
+		if code == 0 {
+			code = status
+		}
+		return &answerError{code: code, text: e.Error}
+	case status < 200 || status > 299:
+		return &answerError{code: status}
+	case err != nil:
+		return fmt.Errorf("%w: the answer is no complete JSON: %w", sources.ErrUnreachable, err)
+	case e.Type != "sync":
+		return fmt.Errorf("%w: the answer is of type %q, want sync: is this Incus or LXD?", sources.ErrUnreachable, e.Type)
+	case len(e.Metadata) == 0 || string(e.Metadata) == "null":
+		return fmt.Errorf("%w: the answer holds no metadata", sources.ErrUnreachable)
+	}
+	if err := json.Unmarshal(e.Metadata, into); err != nil {
+		return fmt.Errorf("%w: the answer is not what the API promises: %w", sources.ErrUnreachable, err)
+	}
+	return nil
+}
+
+// requestError is a request that brought no usable answer.
+type requestError struct {
+	target string
+	cause  error
+	advice string // what to do about it; "" where only trying again helps
+}
+
+func (e *requestError) Error() string {
+	text := "read " + e.target + ": " + e.cause.Error()
+	if e.advice != "" {
+		text += "; " + e.advice
+	}
+	return text
+}
+
+func (e *requestError) Unwrap() error { return e.cause }
+
+// notFound reports a 404: the thing is gone or never was.
+func notFound(err error) bool {
+	e, ok := errors.AsType[*answerError](err)
+	return ok && e.code == http.StatusNotFound
+}
+
+// notOffered reports that this kind of network has no such list. The codes
+// differ: leases of macvlan, sriov and physical networks are a 500 "Not
+// implemented" (Incus 6.0.4), load balancers of a bridge a 400.
+func notOffered(err error) bool {
+	e, ok := errors.AsType[*answerError](err)
+	return ok && (e.code == http.StatusBadRequest || e.code == http.StatusNotImplemented ||
+		(e.code == http.StatusInternalServerError && strings.EqualFold(e.text, "Not implemented")))
+}
+
+// advice says what the operator can do about an error.
+func (c *client) advice(err error) string {
+	unix := strings.HasPrefix(c.url, "unix://")
+	switch {
+	case errors.Is(err, resty.ErrResponseBodyTooLarge):
+		return "raise max_bytes, or name fewer projects in projects"
+	case errors.Is(err, sources.ErrDenied) && unix:
+		return "run allocsync as root or as a member of the group incus-admin (LXD: lxd)"
+	case errors.Is(err, sources.ErrDenied):
+		return c.enrolment()
+	case errors.Is(err, syscall.ENOENT) && unix:
+		return "no such socket: is the server running, and its socket mounted into the container? LXD has it at /var/snap/lxd/common/lxd/unix.socket or /var/lib/lxd/unix.socket"
+	case errors.Is(err, syscall.ECONNREFUSED) && !unix:
+		return "nothing listens there: on the server set core.https_address to :8443"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the answer was cut off"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "pin the server's own certificate: set server_cert_file to a copy of the server's server.crt, or server_fingerprint"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "pin the server's own certificate: set server_cert_file or server_fingerprint"
+	}
+	return ""
+}
+
+// enrolment says how to make the server trust this client.
+func (c *client) enrolment() string {
+	if c.own == "" {
+		return "no client certificate is configured: make one, let the server trust it (incus config trust add-certificate client.crt --name allocsync; LXD: lxc config trust add client.crt), and set client_cert_file and client_key_file"
+	}
+	return "let the server trust the certificate in client_cert_file: incus config trust add-certificate FILE --name allocsync (LXD: lxc config trust add FILE); or, if it is restricted, add the project to it: incus config trust edit " + string(c.own[:12])
+}
