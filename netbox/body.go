@@ -213,7 +213,8 @@ func (s *Session) insideIDs(ctx context.Context, kind ipam.Kind, batch []ipam.Re
 	}
 	rows, err := s.At(ctx, wanted)
 	if err != nil {
-		return nil, fmt.Errorf("find inside addresses: %w", err)
+		// As with a write whose answer was lost: look again and try again.
+		return nil, &Error{Method: http.MethodGet, Path: pathOf(kind), Message: "find inside addresses: " + err.Error(), Err: err, unsure: true}
 	}
 	found := make(map[int]int, len(places))
 	for i, place := range places {
