@@ -2,7 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -88,13 +90,36 @@ func (l Limit) exceeded(s Summary) string {
 	what := fmt.Sprintf("%s of %d would be changed (%d updated, %d deleted)", rows(touched), s.Rows, s.Update, s.Delete)
 	switch {
 	case s.Claims == 0 && s.Rows >= 2 && removed > 0:
-		return fmt.Sprintf("the source lists nothing any more, and all of its %s would be removed", rows(s.Rows))
-	case s.Rows >= l.FromRows && float64(touched) > l.Share*float64(s.Rows):
-		return fmt.Sprintf("%s, %.0f %% is over the limit of %.0f %%", what, 100*float64(touched)/float64(s.Rows), 100*l.Share)
+		many := "all"
+		if removed < s.Rows {
+			many = strconv.Itoa(removed)
+		}
+		return fmt.Sprintf("the source lists nothing any more, and %s of its %s would be removed", many, rows(s.Rows))
+	case s.empties():
+		return fmt.Sprintf("none of its %s would be left, and none take their place", rows(s.Rows))
+	case s.Rows >= l.FromRows && float64(touched) > l.Share*float64(s.Rows)+rounding:
+		return fmt.Sprintf("%s, %s is over the limit of %s", what, percent(float64(touched)/float64(max(s.Rows, 1))), percent(l.Share))
 	case s.Rows < l.FromRows && touched > l.Count:
 		return fmt.Sprintf("%s, over the limit of %d for a source of fewer than %d rows", what, l.Count, l.FromRows)
 	}
 	return ""
+}
+
+// empties reports whether s loses every row that it has and gets no other,
+// whatever it claims: claims that are held fill nothing.
+func (s Summary) empties() bool {
+	removed := s.Delete + s.Marked
+	gets := s.Create + s.Update - s.Marked
+	return s.Rows >= 2 && removed > 0 && removed+s.Waiting >= s.Rows && gets == 0
+}
+
+// rounding is how much of a share floating point may get wrong: 0.29 of 100 is
+// a little less than 29.
+const rounding = 1e-9
+
+// percent rounds up to a tenth, so that what is over a limit looks so.
+func percent(share float64) string {
+	return strconv.FormatFloat(math.Ceil(max(0, 1000*share-rounding))/10, 'f', -1, 64) + " %"
 }
 
 func rows(n int) string {

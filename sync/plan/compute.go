@@ -46,11 +46,6 @@ func newPlanner(in Input) *planner {
 			s.Claims++
 		}
 	}
-	for i := range in.Current {
-		if s := p.summaryOf(in.Current[i].Owner); s != nil {
-			s.Rows++
-		}
-	}
 	return p
 }
 
@@ -77,10 +72,7 @@ func (p *planner) walk() {
 		}
 		return c.Compare(*d)
 	})
-	rows := order(len(p.in.Current), func(a, b int32) int {
-		r, s := &p.in.Current[a], &p.in.Current[b]
-		return cmp.Or(r.Place.Compare(s.Place), cmp.Compare(r.ID, s.ID))
-	})
+	rows := p.rows()
 	for len(claims) > 0 || len(rows) > 0 {
 		var at ipam.Place
 		switch {
@@ -104,6 +96,33 @@ func (p *planner) walk() {
 		p.decide(claims[:c], rows[:r])
 		claims, rows = claims[c:], rows[r:]
 	}
+}
+
+// rows returns the rows by place and ID, and counts them. A row that was read
+// twice, because the reads that make up Current overlap or a page shifted, is
+// one row: as a second row of its place it would be deleted.
+func (p *planner) rows() []int32 {
+	rows := order(len(p.in.Current), func(a, b int32) int {
+		r, s := &p.in.Current[a], &p.in.Current[b]
+		if c := cmp.Or(r.Place.Compare(s.Place), cmp.Compare(r.ID, s.ID)); c != 0 {
+			return c
+		}
+		return cmp.Or( // the newest first
+			s.LastUpdated.Compare(r.LastUpdated),
+			r.Record.Compare(s.Record),
+			cmp.Compare(r.ReserveAt, s.ReserveAt),
+		)
+	})
+	rows = slices.CompactFunc(rows, func(a, b int32) bool {
+		r, s := &p.in.Current[a], &p.in.Current[b]
+		return r.ID == s.ID && r.Place == s.Place
+	})
+	for _, i := range rows {
+		if s := p.summaryOf(p.in.Current[i].Owner); s != nil {
+			s.Rows++
+		}
+	}
+	return rows
 }
 
 // order returns 0..n-1 sorted by compare.
