@@ -65,6 +65,8 @@ type Client struct {
 	backoff  time.Duration // first wait of a read; tests shorten it
 	onRetry  func(Retry)
 	stats    counters
+
+	skipVerify bool // as in Options, for Check
 }
 
 // Open makes a client. It opens no connection; errors are about the options
@@ -93,6 +95,8 @@ func Open(o Options) (*Client, error) {
 		retries:  DefaultRetries,
 		backoff:  firstBackoff,
 		onRetry:  o.OnRetry,
+
+		skipVerify: o.TLSSkipVerify,
 	}
 	if o.Retries != 0 {
 		c.retries = max(o.Retries, 0)

@@ -7,7 +7,6 @@ import "sync/atomic"
 type Stats struct {
 	Reads   int   // GET
 	Writes  int   // POST, PATCH, DELETE
-	Other   int   // OPTIONS of Check
 	Retries int   // of Reads: those that were sent again
 	Pages   int   // of Reads: pages of rows (Owned, Reserved, At, Rows)
 	Lookups int   // of Reads: status, custom fields, names
@@ -19,18 +18,18 @@ type Stats struct {
 }
 
 // Requests returns how many requests were sent.
-func (s Stats) Requests() int { return s.Reads + s.Writes + s.Other }
+func (s Stats) Requests() int { return s.Reads + s.Writes }
 
 type counters struct {
-	reads, writes, other, retries, pages, lookups atomic.Int64
-	rows, created, updated, deleted, bytes        atomic.Int64
+	reads, writes, retries, pages, lookups atomic.Int64
+	rows, created, updated, deleted, bytes atomic.Int64
 }
 
 // Stats returns the counts so far.
 func (c *Client) Stats() Stats {
 	n := &c.stats
 	return Stats{
-		Reads: int(n.reads.Load()), Writes: int(n.writes.Load()), Other: int(n.other.Load()),
+		Reads: int(n.reads.Load()), Writes: int(n.writes.Load()),
 		Retries: int(n.retries.Load()), Pages: int(n.pages.Load()), Lookups: int(n.lookups.Load()),
 		Rows: int(n.rows.Load()), Created: int(n.created.Load()),
 		Updated: int(n.updated.Load()), Deleted: int(n.deleted.Load()), Bytes: n.bytes.Load(),
