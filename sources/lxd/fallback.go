@@ -3,8 +3,6 @@ package lxd
 import (
 	"context"
 	"net/url"
-	"slices"
-	"strings"
 )
 
 // readProjectLists reads from its parts what a server with the extension
@@ -19,20 +17,18 @@ func (r *reading) readProjectLists(ctx context.Context, p project) error {
 		}
 	}
 	r.mu.Unlock()
-	slices.SortFunc(networks, func(a, b network) int { return strings.Compare(a.Name, b.Name) })
-	for _, n := range networks {
+	return each(ctx, networks, func(ctx context.Context, n network) error {
 		for _, w := range n.rows() {
 			r.addRow(w)
 		}
 		if n.Type != "bridge" && n.Type != "ovn" {
-			continue // macvlan, sriov and physical networks hand nothing out
+			return nil // macvlan, sriov and physical networks hand nothing out
 		}
-		part := "network " + n.Name + " of project " + p.Name
 		if err := r.readNetworkLists(ctx, n); err != nil {
-			r.addMissing(part, err)
+			r.addMissing("network "+n.Name+" of project "+p.Name, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // readNetworkLists reads what one network hands out.
@@ -43,23 +39,23 @@ func (r *reading) readNetworkLists(ctx context.Context, n network) error {
 		return err
 	}
 	for _, l := range leases {
-		kind := row{
+		w := row{
 			Addresses: []string{l.Address},
 			UsedBy:    string(writeURI(n.Project, "instances", l.Hostname)),
 			Type:      typeInstance,
 			MAC:       l.MAC,
-			NAT:       isTrue(n.Config[family(l.Address)+".nat"]),
 			Network:   n.Name,
 		}
-		facts, err := kind.allocations()
+		facts, err := w.allocations()
 		if err != nil {
-			r.addMissing(kind.describe(), err)
+			r.addMissing(w.describe(), err)
 			continue
 		}
-		for i := range facts {
-			facts[i].Dynamic = l.Type == "dynamic"
+		for _, a := range facts {
+			a.NAT = isTrue(n.Config[familyOf(a.Prefix.Addr())+".nat"])
+			a.Dynamic = l.Type == "dynamic"
+			r.add(a)
 		}
-		r.add(facts...)
 	}
 	if r.server.has(extForwards) {
 		if err := r.readListeners(ctx, v, typeForward, "forwards"); err != nil {
@@ -70,14 +66,6 @@ func (r *reading) readNetworkLists(ctx context.Context, n network) error {
 		return r.readListeners(ctx, v, typeLoadBalancer, "load-balancers")
 	}
 	return nil
-}
-
-// family guesses the family of an address that has not been read yet.
-func family(address string) string {
-	if strings.Contains(address, ":") {
-		return families[1]
-	}
-	return families[0]
 }
 
 func (r *reading) readListeners(ctx context.Context, v view, kind, collection string) error {

@@ -45,7 +45,8 @@ func (r *reading) sharedViews() []view {
 	if r.roster == nil {
 		return nil
 	}
-	seen := map[view2]bool{}
+	type key struct{ network, project string }
+	seen := map[key]bool{}
 	var views []view
 	for _, i := range r.roster.list {
 		owner := r.ownerOf(i.Project)
@@ -60,16 +61,14 @@ func (r *reading) sharedViews() []view {
 			if !known && n.network != "" {
 				on, known = network{Name: n.network, Project: owner}, true // made just now
 			}
-			if key := (view2{on.Name, i.Project}); known && !seen[key] {
-				seen[key] = true
+			if k := (key{on.Name, i.Project}); known && !seen[k] {
+				seen[k] = true
 				views = append(views, view{network: on, project: i.Project})
 			}
 		}
 	}
 	return views
 }
-
-type view2 struct{ network, project string }
 
 // readLeases reads the leases of instances. It returns none for networks that
 // keep no leases and for those that have gone meanwhile.
