@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"allocsync/netbox/netboxtest"
+)
+
+const labToken = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7beef"
+
+// lab is a NetBox, an LXD server whose list a test may change, and a
+// configuration file that names both.
+type lab struct {
+	netbox *netboxtest.Server
+	url    string
+	lxd    *lxdList
+	folder string
+	config string
+}
+
+// lxdList answers as an LXD server does, with a list that a test may change.
+type lxdList struct {
+	mu   sync.Mutex
+	rows []lxdRow
+	fail int // HTTP status of the list; 0 for none
+}
+
+type lxdRow struct {
+	Addresses string `json:"addresses"`
+	UsedBy    string `json:"used_by"`
+	Type      string `json:"type"`
+	NAT       bool   `json:"nat"`
+	MAC       string `json:"hwaddr"`
+}
+
+func (l *lxdList) set(rows ...lxdRow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rows = rows
+}
+
+func (l *lxdList) answer(status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail = status
+}
+
+func (l *lxdList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	answer := func(metadata any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata})
+	}
+	switch r.URL.Path {
+	case "/1.0":
+		answer(map[string]any{
+			"api_extensions": []string{"network_allocations", "networks_all_projects", "instances", "projects"},
+			"api_version":    "1.0", "auth": "trusted",
+			"environment": map[string]any{"server": "incus", "server_version": "6.0.4"},
+		})
+	case "/1.0/network-allocations":
+		if l.fail != 0 {
+			w.WriteHeader(l.fail)
+			fmt.Fprintf(w, `{"type":"error","error_code":%d,"error":"broken on purpose"}`, l.fail)
+			return
+		}
+		answer(append([]lxdRow{}, l.rows...)) // an empty list, as the server writes it, not null
+	case "/1.0/projects":
+		answer([]any{map[string]any{"name": "default", "config": map[string]string{"features.networks": "true"}}})
+	case "/1.0/networks", "/1.0/instances":
+		answer([]any{})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func instance(name, address string) lxdRow {
+	return lxdRow{Addresses: address + "/32", UsedBy: "/1.0/instances/" + name, Type: "instance", MAC: "00:16:3e:00:00:" + fmt.Sprintf("%02x", len(name)+int(name[0])%100)}
+}
+
+func network(name, address string) lxdRow {
+	return lxdRow{Addresses: address, UsedBy: "/1.0/networks/" + name, Type: "network"}
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{folder: t.TempDir(), lxd: &lxdList{}}
+	l.netbox = netboxtest.New(netboxtest.Options{Token: labToken})
+	web := httptest.NewServer(l.netbox)
+	t.Cleanup(web.Close)
+	l.url = web.URL
+
+	// A unix socket's path may be 108 bytes long; t.TempDir's is often longer.
+	short, err := os.MkdirTemp("", "lab")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	socket := filepath.Join(short, "s")
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(l.lxd)
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+
+	l.config = filepath.Join(l.folder, "allocsync.yaml")
+	l.write(t, fmt.Sprintf(`installation: dc1
+netbox:
+  url: %s
+  token: ${NETBOX_TOKEN}
+  retries: 0
+sources:
+  - name: lab
+    kind: lxd
+    options: {url: "unix://%s"}
+`, l.url, socket))
+	return l
+}
+
+func (l *lab) write(t *testing.T, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(l.config, []byte(text), 0o600))
+}
+
+// outcome is what one call of the program said.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// run calls the program as a user does who has set the environment.
+func (l *lab) run(ctx context.Context, args ...string) outcome {
+	var stdout, stderr bytes.Buffer
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"NETBOX_TOKEN": labToken, "ALLOCSYNC_CONFIG": l.config}[name]
+		return v, ok
+	}
+	code := run(ctx, args, env, strings.NewReader(""), &stdout, &stderr)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func (l *lab) mustRun(t *testing.T, code int, args ...string) outcome {
+	t.Helper()
+	out := l.run(t.Context(), args...)
+	require.Equal(t, code, out.code, "allocsync %s\n%s\n%s", strings.Join(args, " "), out.stdout, out.stderr)
+	return out
+}
+
+// rows asks NetBox for its addresses.
+func (l *lab) addresses(t *testing.T) []map[string]any {
+	t.Helper()
+	var list struct{ Results []map[string]any }
+	l.call(t, http.MethodGet, "/api/ipam/ip-addresses/", "", &list)
+	return list.Results
+}
+
+func (l *lab) call(t *testing.T, method, path, body string, into any) {
+	t.Helper()
+	request, err := http.NewRequest(method, l.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Token "+labToken)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.Less(t, response.StatusCode, 300)
+	if into != nil {
+		require.NoError(t, json.NewDecoder(response.Body).Decode(into))
+	}
+}

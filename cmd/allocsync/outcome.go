@@ -1,0 +1,105 @@
+package main
+
+import (
+	"time"
+
+	"allocsync/mapping"
+	"allocsync/netbox"
+	"allocsync/report"
+	"allocsync/sync/apply"
+	"allocsync/sync/worker"
+)
+
+// reporter makes the report of one pass.
+type reporter struct {
+	setting *setting
+	started time.Time
+	dryRun  bool
+	before  netbox.Stats
+
+	// usage adds what is in use by type and network: in files that are kept
+	// and looked at, not in the lines of a terminal.
+	usage bool
+}
+
+func (r reporter) report(p *worker.Proposal, result *apply.Result) report.Report {
+	out := r.unread(p)
+	out.NetBox.Version = p.Version.String()
+	out.Digest = p.Plan.Digest()
+	out.Result = result
+	if p.Excess != nil {
+		for _, e := range p.Excess.Sources {
+			out.Exceeded = append(out.Exceeded, report.Exceeded{Owner: e.Owner, Text: e.Text})
+		}
+	}
+	for _, problem := range p.Mapped.Problems {
+		out.Problems = append(out.Problems, report.Problem{Owner: problem.Owner, Text: problemText(problem)})
+	}
+	if r.usage {
+		var allocations []report.Allocation
+		for _, reading := range p.Readings {
+			allocations = append(allocations, listed(reading)...)
+		}
+		out.Usage = report.UsageOf(allocations)
+	}
+	after := r.setting.client.Stats()
+	out.Requests = report.Requests{
+		Sent:    after.Requests() - r.before.Requests(),
+		Read:    after.Rows - r.before.Rows,
+		Written: after.Created + after.Updated + after.Deleted - r.before.Created - r.before.Updated - r.before.Deleted,
+	}
+	return out
+}
+
+// unread is the report of a pass in which no source answered: who did not, and
+// why.
+func (r reporter) unread(p *worker.Proposal) report.Report {
+	out := report.Report{
+		Installation: r.setting.config.Installation,
+		NetBox:       report.NetBox{URL: r.setting.config.NetBox.URL},
+		Started:      r.started,
+		Took:         time.Since(r.started),
+		DryRun:       r.dryRun,
+		Plan:         p.Plan,
+	}
+	for _, reading := range p.Readings {
+		if reading.Err != nil {
+			out.Unreachable = append(out.Unreachable, report.Problem{Owner: reading.Source.Owner, Text: reading.Err.Error()})
+		}
+	}
+	return out
+}
+
+func problemText(p mapping.Problem) string {
+	return p.Allocation.Prefix.String() + " of " + string(p.Allocation.UsedBy) + ": " + p.Text
+}
+
+func listed(r worker.Reading) []report.Allocation {
+	list := make([]report.Allocation, len(r.Snapshot.Allocations))
+	for i, a := range r.Snapshot.Allocations {
+		list[i] = report.Allocation{Source: r.Source.Name, Allocation: a}
+	}
+	return list
+}
+
+// codeOf is the exit code of a pass; result is nil for a dry run.
+func codeOf(p *worker.Proposal, result *apply.Result) int {
+	partly := len(p.Mapped.Problems) > 0
+	for _, r := range p.Readings {
+		partly = partly || r.Err != nil || !r.Snapshot.Complete()
+	}
+	switch {
+	case p.Excess != nil:
+		return exitLimits
+	case result == nil && !p.Plan.Empty():
+		return exitChanges
+	case result != nil && result.Count(apply.Done) < len(result.Outcomes):
+		if result.Count(apply.Done) == 0 && result.Err != nil {
+			return exitFailed
+		}
+		return exitPartly
+	case partly:
+		return exitPartly
+	}
+	return exitInStep
+}

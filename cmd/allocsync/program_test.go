@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"allocsync/netbox/netboxtest"
+)
+
+func TestFirstDay(t *testing.T) {
+	l := newLab(t)
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
+
+	out := l.mustRun(t, exitFailed, "sync", "--dry-run")
+	require.Contains(t, out.stderr, "allocsync setup", "the error says what to do about missing custom fields")
+	l.mustRun(t, exitChanges, "setup", "--dry-run")
+	l.mustRun(t, exitInStep, "setup")
+	out = l.mustRun(t, exitInStep, "setup")
+	require.Contains(t, out.stdout, "All custom fields are there.")
+	l.mustRun(t, exitInStep, "check")
+
+	out = l.mustRun(t, exitChanges, "sync", "--dry-run")
+	require.Contains(t, out.stdout, "4 to create, 0 to update, 0 to delete")
+	require.Contains(t, out.stdout, "10.1.2.10/24")
+	require.Empty(t, l.addresses(t), "a dry run writes nothing")
+
+	out = l.mustRun(t, exitInStep, "sync")
+	require.Contains(t, out.stdout, "4 created")
+	require.Len(t, l.addresses(t), 3)
+
+	l.netbox.ResetRequests()
+	out = l.mustRun(t, exitInStep, "sync")
+	require.Contains(t, out.stdout, "In step")
+	for _, r := range l.netbox.Requests() {
+		require.Equal(t, http.MethodGet, r.Method, "a second pass writes nothing")
+	}
+}
+
+// Every change is one line of the log, with its before and after.
+func TestLogOfChanges(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.mustRun(t, exitInStep, "sync")
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.77"))
+	out := l.mustRun(t, exitInStep, "sync")
+
+	var changes []map[string]any
+	for line := range strings.Lines(out.stderr) {
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), "every line is JSON: %s", line)
+		if entry["action"] != nil {
+			changes = append(changes, entry)
+		}
+	}
+	require.Len(t, changes, 1)
+	require.Equal(t, "update", changes[0]["action"])
+	require.Equal(t, "renumbered", changes[0]["reason"])
+	require.Equal(t, map[string]any{"address": "10.1.2.10/24"}, changes[0]["before"])
+	require.Equal(t, map[string]any{"address": "10.1.2.77/24"}, changes[0]["after"])
+}
+
+func TestLimitsNeedAPerson(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
+	l.mustRun(t, exitInStep, "sync")
+
+	l.lxd.set()
+	out := l.mustRun(t, exitLimits, "sync")
+	require.Contains(t, out.stdout, "lists nothing any more")
+	require.Len(t, l.addresses(t), 3, "an empty answer deletes nothing")
+
+	var document struct {
+		Digest string `json:"digest"`
+	}
+	out = l.mustRun(t, exitLimits, "sync", "--dry-run", "--format", "json")
+	require.NoError(t, json.Unmarshal([]byte(out.stdout), &document))
+	out = l.mustRun(t, exitFailed, "sync", "--approve", "0000000000000000")
+	require.Contains(t, out.stderr, document.Digest, "the error names the digest of now")
+	require.Len(t, l.addresses(t), 3)
+	l.mustRun(t, exitInStep, "sync", "--approve", document.Digest)
+	require.Empty(t, l.addresses(t))
+}
+
+func TestBrokenSourceDeletesNothing(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.set(instance("u1", "10.1.2.10"))
+	l.mustRun(t, exitInStep, "sync")
+
+	l.lxd.answer(http.StatusInternalServerError)
+	out := l.mustRun(t, exitFailed, "sync")
+	require.Contains(t, out.stderr, "broken on purpose")
+	require.Len(t, l.addresses(t), 1)
+	l.mustRun(t, exitFailed, "allocations")
+}
+
+func TestReportFiles(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	for name, begin := range map[string]string{"r.html": "<!doctype html>", "r.json": "{", "r.md": "#", "r.txt": "Reconciliation"} {
+		path := filepath.Join(l.folder, name)
+		out := l.mustRun(t, exitChanges, "sync", "--dry-run", "--output", path)
+		require.Empty(t, out.stdout)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(strings.ToLower(string(text)), strings.ToLower(begin)), "%s begins with %.40q", name, text)
+		require.Contains(t, string(text), "/1.0/instances/u1")
+	}
+	l.mustRun(t, exitFailed, "sync", "--dry-run", "--output", filepath.Join(l.folder, "no", "such", "folder.html"))
+}
+
+// The token is in no output, whatever goes wrong.
+func TestTokenAppearsNowhere(t *testing.T) {
+	l := newLab(t)
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	calls := [][]string{
+		{}, {"--help"}, {"sync", "--help"}, {"version"}, {"config", "schema"}, {"check"}, {"sync", "-n"}, {"setup"}, {"check"},
+		{"sync", "-n", "--format", "json"}, {"sync", "-n", "--format", "html"}, {"sync", "-n", "--format", "markdown"},
+		{"sync"}, {"allocations"}, {"allocations", "--summary"}, {"allocations", "--explain", "10.1.2.10"}, {"sync", "--nonsense"},
+	}
+	for _, fault := range []netboxtest.Fault{
+		{}, {Kind: netboxtest.Answer, Status: 403, Body: `{"detail": "Invalid token ` + labToken + `"}`, Times: -1},
+		{Kind: netboxtest.HTMLPage, Times: -1}, {Kind: netboxtest.Drop, Times: -1}, {Kind: netboxtest.Truncate, Times: -1},
+	} {
+		if fault.Times != 0 {
+			l.netbox.Fault(fault)
+		}
+		for _, args := range calls {
+			out := l.run(t.Context(), args...)
+			require.NotContains(t, out.stdout+out.stderr, labToken, "allocsync %s", strings.Join(args, " "))
+		}
+		l.netbox.ClearFaults()
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.set(instance("u1", "10.1.2.10"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out := l.run(ctx, "sync")
+	require.Equal(t, exitFailed, out.code)
+	require.Contains(t, out.stderr, "interrupted")
+	require.Empty(t, l.addresses(t))
+}
+
+func TestUsageErrors(t *testing.T) {
+	l := newLab(t)
+	for want, args := range map[string][]string{
+		`--format "pdf"`:           {"sync", "--format", "pdf"},
+		`want at least 10s`:        {"sync", "--every", "1s"},
+		`dry-run approve`:          {"sync", "--dry-run", "--approve", "x"},
+		`source "nope"`:            {"sync", "--source", "nope"},
+		`unknown command "synk"`:   {"synk"},
+		`address "10.1.2.300"`:     {"allocations", "--explain", "10.1.2.300"},
+		`no source hands out that`: {"allocations", "--explain", "10.9.9.9"},
+	} {
+		out := l.mustRun(t, exitFailed, args...)
+		require.Contains(t, out.stderr, want)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	l := newLab(t)
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, string(text)+"rules:\n  - name: no instances\n    match: {type: instance}\n    set: {skip: true}\n")
+	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	out := l.mustRun(t, exitInStep, "allocations", "--explain", "10.1.2.10")
+	require.Contains(t, out.stdout, "no instances")
+	out = l.mustRun(t, exitInStep, "allocations", "--explain", "10.1.2.0/24")
+	require.Contains(t, out.stdout, "no instances", "a rule that does not match is named with the reason")
+}
+
+func TestWrongRuleIsFound(t *testing.T) {
+	l := newLab(t)
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, string(text)+"rules:\n  - match: {source: labb}\n    set: {status: activ}\n")
+	out := l.mustRun(t, exitFailed, "check")
+	require.Contains(t, out.stderr, "allocsync.yaml:")
+	require.Contains(t, out.stderr, "activ")
+}
+
+func TestSchemaIsJSON(t *testing.T) {
+	l := newLab(t)
+	var schema map[string]any
+	require.NoError(t, json.Unmarshal([]byte(l.mustRun(t, exitInStep, "config", "schema").stdout), &schema))
+	require.Contains(t, schema["$schema"], "2020-12")
+}
+
+func TestCompletion(t *testing.T) {
+	l := newLab(t)
+	require.Contains(t, l.mustRun(t, exitInStep, "completion", "bash").stdout, "allocsync")
+	require.Contains(t, l.mustRun(t, exitInStep, "__complete", "sync", "--source", "").stdout, "lab")
+}
+
+func TestDemo(t *testing.T) {
+	l := newLab(t)
+	page := filepath.Join(l.folder, "demo.html")
+	out := l.mustRun(t, exitInStep, "demo", "--output", page)
+	for _, want := range []string{"6 custom fields made", "to create", "somebody else's row is there", "the row belongs to another owner", "32 created", "32 in step", "allocsync check"} {
+		require.Contains(t, out.stdout, want)
+	}
+	require.FileExists(t, page)
+}

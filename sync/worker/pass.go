@@ -1,0 +1,242 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"allocsync/ipam"
+	"allocsync/mapping"
+	"allocsync/netbox"
+	"allocsync/sources"
+	"allocsync/sync/apply"
+	"allocsync/sync/plan"
+)
+
+// Source is one configured source.
+type Source struct {
+	Name  string
+	Owner string // INSTALLATION/NAME
+	sources.Source
+
+	Allow plan.Allow
+	Gone  plan.Gone
+}
+
+// Pass is what a pass needs. It holds no state of its own: every Plan starts
+// from what the sources and NetBox say then.
+type Pass struct {
+	NetBox  *netbox.Client
+	Mapping *mapping.Mapping
+	Sources []Source // in the order of the configuration
+
+	// Only names the sources to deal with; none means all. The others are not
+	// read, and their rows are left alone.
+	Only []string
+
+	Limits plan.Limits
+	Apply  apply.Options
+
+	Now   func() time.Time // nil means time.Now
+	Phase func(Phase)      // told what the pass is doing; may be nil, may be called concurrently
+}
+
+// Phase is what a pass is doing at the moment.
+type Phase struct {
+	Text string // "reading lab", "lab: 120 allocations"
+	Err  error  // set where something did not work
+}
+
+// Reading is what one source answered.
+type Reading struct {
+	Source   Source
+	Snapshot sources.Snapshot
+	Err      error // the source did not answer at all
+	Took     time.Duration
+}
+
+// Missing lists what was not read, as the planner and reports want it. None
+// means a complete answer.
+func (r Reading) Missing() []string {
+	if r.Err != nil {
+		return []string{r.Err.Error()}
+	}
+	missing := make([]string, len(r.Snapshot.Missing))
+	for i, m := range r.Snapshot.Missing {
+		missing[i] = fmt.Sprintf("%s: %v", m.Part, m.Err)
+	}
+	return missing
+}
+
+// Proposal is what a pass found and would do.
+type Proposal struct {
+	Readings []Reading // of the sources asked, in their order
+	Mapped   mapping.Mapped
+	Plan     plan.Plan
+	Approved plan.Approved // what may be carried out: all of Plan, or what is within the limits
+	Excess   *plan.TooMuch // sources over their limits; nil for none
+	Version  netbox.Version
+
+	session *netbox.Session
+}
+
+// ErrNoSource is the error of a pass in which no source answered at all.
+var ErrNoSource = errors.New("no source answered")
+
+// Plan reads everything and plans. It writes nothing.
+//
+// It fails where NetBox cannot be used. Where no source answered, the Proposal
+// holds the readings and an empty plan, and the error is ErrNoSource.
+func (p *Pass) Plan(ctx context.Context) (*Proposal, error) {
+	asked, err := p.asked()
+	if err != nil {
+		return nil, err
+	}
+	proposal := &Proposal{Readings: p.read(ctx, asked)}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read sources: %w", err)
+	}
+	if !slices.ContainsFunc(proposal.Readings, func(r Reading) bool { return r.Err == nil }) {
+		for _, a := range answersOf(proposal.Readings, nil) {
+			proposal.Plan.Sources = append(proposal.Plan.Sources, plan.Summary{Owner: a.Owner, Missing: a.Missing})
+		}
+		return proposal, ErrNoSource
+	}
+	if err := p.compute(ctx, proposal); err != nil {
+		return nil, err
+	}
+	approved, err := proposal.Plan.Approve(p.Limits)
+	proposal.Approved = approved
+	errors.As(err, &proposal.Excess)
+	return proposal, nil
+}
+
+// Read asks the sources and nothing else.
+func (p *Pass) Read(ctx context.Context) ([]Reading, error) {
+	asked, err := p.asked()
+	if err != nil {
+		return nil, err
+	}
+	return p.read(ctx, asked), ctx.Err()
+}
+
+// Confirm lets a person's approval of a digest stand in for the limits.
+func (p *Proposal) Confirm(digest string) error {
+	approved, err := p.Plan.ApproveDigest(digest)
+	if err != nil {
+		return err
+	}
+	p.Approved, p.Excess = approved, nil
+	return nil
+}
+
+// Carry writes what was approved. When ctx ends, the batch in flight is
+// finished and the rest is skipped.
+func (p *Pass) Carry(ctx context.Context, proposal *Proposal) apply.Result {
+	return apply.Run(ctx, proposal.session, proposal.Approved, p.Apply)
+}
+
+// asked returns the sources of this pass, by name if Only names any.
+func (p *Pass) asked() ([]Source, error) {
+	if len(p.Only) == 0 {
+		return p.Sources, nil
+	}
+	var asked []Source
+	for _, s := range p.Sources {
+		if slices.Contains(p.Only, s.Name) {
+			asked = append(asked, s)
+		}
+	}
+	for _, name := range p.Only {
+		if !slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Name == name }) {
+			return nil, fmt.Errorf("source %q is not configured; there are: %s", name, p.names())
+		}
+	}
+	return asked, nil
+}
+
+func (p *Pass) names() string {
+	text := ""
+	for i, s := range p.Sources {
+		if i > 0 {
+			text += ", "
+		}
+		text += s.Name
+	}
+	return text
+}
+
+func (p *Pass) phase(text string, err error) {
+	if p.Phase != nil {
+		p.Phase(Phase{Text: text, Err: err})
+	}
+}
+
+func (p *Pass) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
+	}
+	return time.Now()
+}
+
+// compute maps the readings, reads NetBox and makes the plan.
+func (p *Pass) compute(ctx context.Context, proposal *Proposal) error {
+	mapped := p.Mapping.Map(inputs(proposal.Readings), nil)
+	p.phase("reading NetBox", nil)
+	session, err := p.NetBox.Prepare(ctx, p.refs(mapped.Claims))
+	if err != nil {
+		return fmt.Errorf("prepare NetBox: %w", err)
+	}
+	proposal.session, proposal.Version = session, session.Version()
+
+	answers := answersOf(proposal.Readings, mapped.Problems)
+	owned, err := session.Owned(ctx, owners(answers))
+	if err != nil {
+		return fmt.Errorf("read own rows: %w", err)
+	}
+	if known := prefixesOfIncomplete(answers, owned); len(known) > 0 {
+		// What an incomplete source does not list now still gives its
+		// addresses their masks.
+		mapped = p.Mapping.Map(inputs(proposal.Readings), known)
+	}
+	others, err := session.At(ctx, unheld(mapped.Claims, owned))
+	if err != nil {
+		return fmt.Errorf("look up wanted places: %w", err)
+	}
+	p.phase(fmt.Sprintf("NetBox: %d own rows, %d others at wanted places", len(owned), len(others)), nil)
+
+	proposal.Mapped = mapped
+	proposal.Plan = plan.Compute(plan.Input{
+		Now:     p.now(),
+		Sources: append(answers, p.unasked(answers)...),
+		Claims:  mapped.Claims,
+		Current: merge(owned, others),
+	})
+	proposal.Plan.Sources = proposal.Plan.Sources[:len(answers)]
+	return nil
+}
+
+// refs collects the names that NetBox has to resolve.
+func (p *Pass) refs(claims []ipam.Claim) netbox.Refs {
+	refs := netbox.Refs{Deprecate: slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Gone.Deprecate })}
+	vrfs, tenants, roles, tags := set{}, set{}, set{}, set{}
+	for i := range claims {
+		c := &claims[i]
+		vrfs.add(c.Place.VRF)
+		tenants.add(c.Attrs.Tenant)
+		if c.Place.Kind == ipam.Prefix {
+			roles.add(c.Attrs.Role)
+		}
+		if _, known := tags[string(c.Attrs.Tags)]; !known {
+			tags.add(string(c.Attrs.Tags))
+		}
+		refs.Inside = refs.Inside || c.Attrs.Inside.IsValid()
+	}
+	refs.VRFs, refs.Tenants, refs.Roles = vrfs.sorted(), tenants.sorted(), roles.sorted()
+	for _, combination := range tags.sorted() {
+		refs.Tags = append(refs.Tags, ipam.Tags(combination).Slugs()...)
+	}
+	return refs
+}
