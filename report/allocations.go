@@ -22,7 +22,7 @@ func Allocations(w io.Writer, format string, in []Allocation, o Options) error {
 	if format == FormatJSON {
 		return allocationsJSON(w, in)
 	}
-	heads := titles("SOURCE", "USED BY", "ADDRESS", "TYPE", "NAT", "HARDWARE ADDRESS")
+	heads := titles("Source", "Used by", "Address", "Type", "NAT", "Hardware address")
 	rows := func(yield func(cells) bool) {
 		for _, a := range in {
 			text := []string{a.Source, string(a.UsedBy), a.Prefix.String(), a.Type, strconv.FormatBool(a.NAT), string(a.MAC)}
@@ -47,7 +47,7 @@ func Summary(w io.Writer, format string, u Usage, o Options) error {
 	case FormatCSV:
 		return sheet(w, format, o, []page{u.flat()})
 	}
-	return sheet(w, format, o, u.pages())
+	return sheet(w, format, o, u.pages(true))
 }
 
 // page is one table of a sheet. Its rows hold foreign text as it is.
@@ -127,16 +127,16 @@ func inert(s string) string {
 }
 
 func (t terminal) usage(u Usage) {
-	for _, p := range u.pages() {
+	for _, p := range u.pages(true) {
 		t.page(p, false)
 	}
 }
 
-// pages lays a usage out for people.
-func (u Usage) pages() []page {
+// pages lays a usage out for people, with bars where the format has no better.
+func (u Usage) pages(bars bool) []page {
 	counts := page{
 		title: "In use, by source, network and type",
-		heads: titles("SOURCE", "NETWORK", "TYPE", "PREFIXES", "IPV4", "IPV6"),
+		heads: titles("Source", "Network", "Type", "Prefixes", "IPv4", "IPv6"),
 		rows: func(yield func(cells) bool) {
 			for _, c := range u.Counts {
 				if !yield(cells{text: []string{c.Source, c.Network, c.Type, number(c.Prefixes), number(c.IPv4), number(c.IPv6)}}) {
@@ -147,11 +147,15 @@ func (u Usage) pages() []page {
 	}
 	prefixes := page{
 		title: "Utilisation of prefixes",
-		heads: titles("SOURCE", "NETWORK", "PREFIX", "NAT", "USED", "FREE", "CAPACITY", "UTILISATION"),
+		heads: titles("Source", "Network", "Prefix", "NAT", "Used", "Free", "Capacity", "Utilisation"),
 		rows: func(yield func(cells) bool) {
 			for _, p := range u.Prefixes {
+				share := p.ShareText()
+				if bars {
+					share = bar(p.Share()) + " " + share
+				}
 				if !yield(cells{text: []string{p.Source, p.Network, p.Prefix.String(), strconv.FormatBool(p.NAT),
-					number(p.Used), p.FreeText(), p.CapacityText(), bar(p.Share()) + " " + p.ShareText()}}) {
+					number(p.Used), p.FreeText(), p.CapacityText(), share}}) {
 					return
 				}
 			}
@@ -172,7 +176,7 @@ func bar(share float64) string {
 // flat lays a usage out as one table for programs.
 func (u Usage) flat() page {
 	return page{
-		heads: titles("ROW", "SOURCE", "NETWORK", "TYPE", "FAMILY", "PREFIX", "NAT", "USED", "FREE", "CAPACITY", "UTILISATION"),
+		heads: titles("Row", "Source", "Network", "Type", "Family", "Prefix", "NAT", "Used", "Free", "Capacity", "Utilisation"),
 		rows: func(yield func(cells) bool) {
 			for _, c := range u.Counts {
 				for _, n := range []struct {

@@ -84,11 +84,6 @@ func (u Utilisation) family() string {
 	return "IPv6"
 }
 
-// typeTotals adds up addresses by type over all counts.
-func (u Usage) typeTotals() []Count {
-	return u.sum(func(c Count) Count { return Count{Type: c.Type} })
-}
-
 // sum adds counts up that have the same key, in the order in which the keys
 // first come up.
 func (u Usage) sum(key func(Count) Count) []Count {

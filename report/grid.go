@@ -57,7 +57,7 @@ func (g grid) draw(heads []column, rows iter.Seq[cells]) {
 	g.out.WriteString(rule)
 	for i, h := range heads {
 		gap := widths[i] - columns(h.title)
-		g.out.WriteString("| " + strings.Repeat(" ", gap/2) + g.paint.text(bold, h.title) + strings.Repeat(" ", gap-gap/2) + " ")
+		g.out.WriteString("| " + strings.Repeat(" ", gap/2) + g.paint.text(bold, strings.ToUpper(h.title)) + strings.Repeat(" ", gap-gap/2) + " ")
 	}
 	g.out.WriteString("|\n" + rule)
 	first := true
@@ -116,7 +116,7 @@ func (g grid) stack(heads []column, rows iter.Seq[cells]) {
 			if text == "" {
 				continue
 			}
-			name := heads[i].title + strings.Repeat(" ", label-columns(heads[i].title)+1)
+			name := strings.ToUpper(heads[i].title) + strings.Repeat(" ", label-columns(heads[i].title)+1)
 			for n, line := range wrap(text, max(g.width-label-1, narrowest)) {
 				if n > 0 {
 					name = strings.Repeat(" ", label+1)

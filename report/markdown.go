@@ -29,7 +29,7 @@ func Markdown(w io.Writer, r Report, o Options) error {
 		m.changes(v, s)
 	}
 	if !r.Usage.Empty() {
-		for _, p := range r.Usage.pages() {
+		for _, p := range r.Usage.pages(true) {
 			m.page(p)
 		}
 	}
@@ -258,12 +258,17 @@ func (m *markdown) page(p page) {
 	}
 	names := make([]string, len(p.heads))
 	for i, h := range p.heads {
-		names[i] = h.title[:1] + strings.ToLower(h.title[1:])
+		names[i] = h.title
+		if h.right {
+			names[i] = "#" + h.title
+		}
 	}
 	m.table(names...)
 	for row := range p.rows {
 		for i, text := range row.text {
-			row.text[i] = code(text)
+			if !p.heads[i].right {
+				row.text[i] = code(text)
+			}
 		}
 		m.row(row.text...)
 	}

@@ -158,7 +158,7 @@ func titles(names ...string) []column {
 	heads := make([]column, len(names))
 	for i, name := range names {
 		heads[i] = column{title: name}
-		switch name {
+		switch strings.ToUpper(name) {
 		case "ADDRESS", "PREFIX":
 			heads[i].keep = 36 // at 120 columns the longest address with its length
 		case "USED BY", "HARDWARE ADDRESS":

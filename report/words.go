@@ -152,7 +152,7 @@ func (v *view) overAdvice() string {
 	if v.approval() != "" {
 		return "None of its changes is made before a person approves the plan."
 	}
-	return "None of its changes was made. Look at them in a new dry run, and approve that: allocsync sync --dry-run"
+	return "None of its changes was made. A new dry run (allocsync sync --dry-run) gives the digest to approve."
 }
 
 // empty reports whether the source answered in full and lists nothing: the one
