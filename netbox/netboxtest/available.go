@@ -118,7 +118,7 @@ func (s *Server) takeAvailable(q *request, p *prefix) *response {
 		if p.vrf != 0 {
 			o.set("vrf", int64(p.vrf))
 		}
-		d := s.prepare(s.ips, nil, o, false)
+		d := s.prepare(s.ips, nil, o, false, false)
 		drafts[i], aligned[i] = d, newObject()
 		if d.errs != nil {
 			aligned[i], bad = d.errs, true

@@ -17,12 +17,13 @@ type draft struct {
 	crash *response
 }
 
-// prepare reads and checks one object. Nothing is stored.
-func (s *Server) prepare(k *kind, old row, body any, partial bool) *draft {
+// prepare reads and checks one object. Nothing is stored. single says that it is
+// the whole body.
+func (s *Server) prepare(k *kind, old row, body any, partial, single bool) *draft {
 	d := &draft{old: old}
 	o, ok := body.(*object)
 	switch {
-	case body == nil && old != nil:
+	case body == nil && (old != nil || single):
 		d.errs = newObject(s.version.nonField(), texts("No data provided"))
 		return d
 	case !ok:
@@ -81,7 +82,7 @@ func (s *Server) create(q *request, k *kind) *response {
 	if !q.hasBody {
 		body = newObject()
 	}
-	d := s.prepare(k, nil, body, false)
+	d := s.prepare(k, nil, body, false, true)
 	if refused := s.refusal(d); refused != nil {
 		return refused
 	}
@@ -91,7 +92,8 @@ func (s *Server) create(q *request, k *kind) *response {
 		return detail(http.StatusForbidden, noPermission)
 	}
 	s.trim()
-	return s.one(q, k, http.StatusCreated, d.now, s.created(q, k))
+	answer := s.one(q, k, http.StatusCreated, d.now, s.created(q, k))
+	return answer.set("Location", fmt.Sprintf("%s/api/%s/%d/", q.base, k.path, d.now.rowID()))
 }
 
 // refusal turns a failed draft of a single object into its answer.
@@ -115,11 +117,24 @@ func (s *Server) created(q *request, k *kind) []column {
 	return slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return c.counted })
 }
 
+// manyUpdate is what a list sent to the path of one object makes NetBox fail
+// with.
+const manyUpdate = "Serializers with many=True do not support multiple update by default, only multiple create. " +
+	"For updates it is unclear how to deal with insertions and deletions. If you need to support multiple update, " +
+	"use a `ListSerializer` class and override `.update()` so you can specify the behavior exactly."
+
 func (s *Server) update(q *request, k *kind, old objectRow) *response {
 	if refused := s.stale(q, k, old); refused != nil {
 		return refused
 	}
-	d := s.prepare(k, old, q.body, q.Method == http.MethodPatch)
+	body := q.body
+	if _, many := body.([]any); many {
+		return s.crash("NotImplementedError", manyUpdate)
+	}
+	if !q.hasBody {
+		body = newObject()
+	}
+	d := s.prepare(k, old, body, q.Method == http.MethodPatch, true)
 	if refused := s.refusal(d); refused != nil {
 		return refused
 	}
@@ -177,7 +192,7 @@ func (s *Server) bulkCreate(q *request, k *kind) *response {
 	aligned := make([]any, len(items))
 	bad := false
 	for i, item := range items {
-		d := s.prepare(k, nil, item, false)
+		d := s.prepare(k, nil, item, false, false)
 		if d.crash != nil {
 			return d.crash
 		}
@@ -258,7 +273,7 @@ func (s *Server) createInTurn(q *request, k *kind, items []any) *response {
 	var failed batch
 	var drafts []*draft
 	for i, item := range items {
-		d := s.prepare(k, nil, item, false)
+		d := s.prepare(k, nil, item, false, false)
 		if d.errs != nil {
 			failed.add("index", i, d.errs)
 			continue

@@ -259,10 +259,6 @@ func (s *Server) decodeObjectTypes(d *decoder, to *[]string) {
 		d.fail(key, `Expected a list of items but got type "`+typeName(v)+`".`)
 		return
 	}
-	if len(list) == 0 {
-		d.fail(key, "This list may not be empty.")
-		return
-	}
 	types := make([]string, 0, len(list))
 	for _, item := range list {
 		name, isText := item.(string)

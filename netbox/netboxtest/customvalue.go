@@ -72,6 +72,7 @@ func (s *Server) setCustom(m *meta, f *customField, v any) {
 		return
 	}
 	json := s.intern(f.id, string(appendValue(nil, v)))
+	m.custom = slices.Clone(m.custom) // shared with the row it was cloned from
 	if i >= 0 {
 		m.custom[i].json = json
 		return

@@ -274,7 +274,8 @@ func flatten(o *object, prefix string, into *object) *object {
 
 // tags reads "tags", and since 4.7 "add_tags" and "remove_tags".
 func (d *decoder) tags(m *meta) {
-	if list, ok := d.tagList("tags"); ok {
+	list, ok := d.tagList("tags")
+	if ok {
 		m.tags = list
 	}
 	if !d.s.version.since(V47) {
@@ -287,6 +288,10 @@ func (d *decoder) tags(m *meta) {
 		return
 	}
 	if !adding && !removing {
+		return
+	}
+	if len(list) > 0 && len(add)+len(remove) > 0 {
+		d.fail("tags", `Cannot specify "tags" together with "add_tags" or "remove_tags".`)
 		return
 	}
 	kept := append([]int(nil), m.tags...)

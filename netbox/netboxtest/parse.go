@@ -2,7 +2,6 @@ package netboxtest
 
 import (
 	"fmt"
-	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -104,7 +103,7 @@ func (p *parser) value(depth int) (any, error) {
 	}
 	for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
 		if strings.HasPrefix(rest, word) {
-			return nil, &parseError{"Out of range float values are not JSON compliant: " + word}
+			return nil, &parseError{"Out of range float values are not JSON compliant: '" + word + "'"}
 		}
 	}
 	return nil, p.fail("Expecting value", p.at)
@@ -227,10 +226,7 @@ func (p *parser) number() (any, error) {
 		n, _ := new(big.Int).SetString(text, 10)
 		return n, nil
 	}
-	f, _ := strconv.ParseFloat(text, 64)
-	if math.IsInf(f, 0) {
-		return nil, &parseError{"Out of range float values are not JSON compliant: " + text}
-	}
+	f, _ := strconv.ParseFloat(text, 64) // 1e999 is infinite, as in Python
 	return f, nil
 }
 
@@ -290,7 +286,7 @@ func (p *parser) escape(start int) (rune, error) {
 	}
 	r, ok := p.hex()
 	if !ok {
-		return 0, p.fail(`Invalid \uXXXX escape`, p.at)
+		return 0, p.fail(`Invalid \uXXXX escape`, p.at-1)
 	}
 	if utf16.IsSurrogate(r) && strings.HasPrefix(p.text[p.at:], `\u`) {
 		mark := p.at
@@ -304,7 +300,7 @@ func (p *parser) escape(start int) (rune, error) {
 }
 
 func (p *parser) hex() (rune, bool) {
-	if p.at+4 > len(p.text) {
+	if p.at+4 >= len(p.text) { // even the last text has a quote after it
 		return 0, false
 	}
 	n, err := strconv.ParseUint(p.text[p.at:p.at+4], 16, 32)

@@ -10,6 +10,7 @@ type response struct {
 	header map[string]string
 	body   []byte
 	rows   int
+	early  bool // given before NetBox's own middleware saw the request
 }
 
 func (r *response) set(key, value string) *response {

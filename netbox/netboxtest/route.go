@@ -66,11 +66,14 @@ func (s *Server) answer(r *http.Request, id string) *response {
 
 func (s *Server) routeSingle(q *request, k *kind, tail string) *response {
 	number, extra, nested := strings.Cut(tail, "/")
-	if number == "" || strings.Trim(number, "0123456789") != "" {
-		return pageNotFound()
-	}
 	id, err := strconv.Atoi(number)
-	if err != nil {
+	digits := strings.Trim(number, "0123456789") == ""
+	switch {
+	case number == "" || nested && !digits || strings.Contains(number, "."):
+		return pageNotFound()
+	case !digits:
+		return s.endpoint(q, "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", k, func() *response { return detail(http.StatusNotFound, "Not found.") })
+	case err != nil:
 		id = -1
 	}
 	switch {
@@ -152,7 +155,7 @@ func (s *Server) withoutSlash(r *http.Request) *response {
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
-	return (&response{status: http.StatusMovedPermanently}).set("Location", to).set("Content-Type", "text/html; charset=utf-8")
+	return (&response{status: http.StatusMovedPermanently, early: true}).set("Location", to).set("Content-Type", "text/html; charset=utf-8")
 }
 
 // routed says whether a path leads to a view.
@@ -185,7 +188,7 @@ func baseURL(r *http.Request) string {
 // sees the request.
 func gunicornTooLong(n, limit int) *response {
 	page := fmt.Sprintf("<html>\n  <head>\n    <title>Bad Request</title>\n  </head>\n  <body>\n    <h1><p>Bad Request</p></h1>\n    Request Line is too large (%d &gt; %d)\n  </body>\n</html>\n", n, limit)
-	return (&response{status: http.StatusBadRequest, body: []byte(page)}).set("Content-Type", "text/html").set("Connection", "close")
+	return (&response{status: http.StatusBadRequest, early: true, body: []byte(page)}).set("Content-Type", "text/html").set("Connection", "close")
 }
 
 func (s *Server) root(q *request) *response {

@@ -142,7 +142,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for k, v := range answer.header {
 		h.Set(k, v)
 	}
-	if f == nil {
+	if f == nil && !answer.early {
 		h.Set("X-Request-ID", id)
 		h.Set("Vary", "HX-Request, Cookie, origin")
 		// Before 4.7 only requests that say they carry JSON count as API requests.

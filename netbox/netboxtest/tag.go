@@ -64,19 +64,12 @@ func (s *Server) newTags() *kind {
 
 // untag takes a deleted tag off the rows that have it.
 func (t *tx) untag(k *kind, id int) {
-	var tagged []objectRow
-	for r := range k.ids.all() {
-		if o := r.(objectRow); contains(o.base().tags, id) {
-			tagged = append(tagged, o)
-		}
-	}
-	for _, old := range tagged {
-		now := old.clone()
-		now.base().tags = slices.DeleteFunc(slices.Clone(now.base().tags), func(n int) bool { return n == id })
-		k.drop(old)
-		k.put(now)
-		t.undo = append(t.undo, func() { k.drop(now); k.put(old) })
-	}
+	t.rewrite(k, func(r objectRow) bool {
+		m := r.base()
+		had := contains(m.tags, id)
+		m.tags = slices.DeleteFunc(slices.Clone(m.tags), func(n int) bool { return n == id })
+		return had
+	})
 }
 
 // named reads name and slug, both unique.
@@ -84,7 +77,7 @@ func (d *decoder) named(name, slug *string, k *kind, get func(row) (name, slug s
 	wasName, wasSlug := *name, *slug
 	d.text("name", name, textRule{max: 100, must: true, filled: true})
 	d.text("slug", slug, textRule{max: 100, must: true, filled: true, valid: validSlug,
-		message: "Enter a valid “slug” consisting of letters, numbers, underscores or hyphens."})
+		message: "Enter a valid \"slug\" consisting of letters, numbers, underscores or hyphens."})
 	for r := range k.rows.all() {
 		n, s := get(r)
 		if *name != wasName && n == *name {

@@ -48,7 +48,7 @@ func (s *Server) newTenants() *kind {
 		t := r.(*tenant)
 		d.text("name", &t.name, textRule{max: 100, must: true, filled: true})
 		d.text("slug", &t.slug, textRule{max: 100, must: true, filled: true, valid: validSlug,
-			message: "Enter a valid “slug” consisting of letters, numbers, underscores or hyphens."})
+			message: "Enter a valid \"slug\" consisting of letters, numbers, underscores or hyphens."})
 		var none int
 		d.related("group", &none, nil)
 		d.text("description", &t.description, textRule{max: 200})

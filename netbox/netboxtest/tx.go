@@ -55,39 +55,43 @@ func (t *tx) rollback() {
 	t.s.assignFields()
 }
 
-// refresh gives every object type its custom fields anew, and takes the values
-// of a field out of the rows it no longer applies to.
+// refresh gives every object type its custom fields anew, takes the values of a
+// field out of the rows it no longer applies to, and its default into those it
+// now applies to.
 func (t *tx) refresh(old row, now objectRow) {
 	t.s.assignFields()
-	before, ok := old.(*customField)
-	if !ok {
-		return
-	}
+	before, _ := old.(*customField)
+	after, _ := now.(*customField)
+	applies := func(f *customField, k *kind) bool { return f != nil && slices.Contains(f.types, k.name()) }
 	for _, k := range t.s.kinds {
-		if !slices.Contains(before.types, k.name()) {
-			continue
+		switch had, has := applies(before, k), applies(after, k); {
+		case had && !has:
+			t.rewrite(k, func(r objectRow) bool {
+				m := r.base()
+				held := m.value(before.id) != ""
+				m.custom = slices.DeleteFunc(slices.Clone(m.custom), func(c customValue) bool { return c.field == before.id })
+				return held
+			})
+		case has && !had && after.fallback != nil:
+			t.rewrite(k, func(r objectRow) bool {
+				t.s.setCustom(r.base(), after, after.fallback)
+				return true
+			})
 		}
-		if after, ok := now.(*customField); ok && slices.Contains(after.types, k.name()) {
-			continue
-		}
-		t.strip(k, before.id)
 	}
 }
 
-func (t *tx) strip(k *kind, field int) {
-	var holders []objectRow
-	for r := range k.ids.all() {
-		if o := r.(objectRow); o.base().value(field) != "" {
-			holders = append(holders, o)
+// rewrite changes rows as the database alone would: no new time, no change log.
+// edit says whether it changed the copy that it is given.
+func (t *tx) rewrite(k *kind, edit func(objectRow) bool) {
+	for _, r := range slices.Collect(k.ids.all()) {
+		now := r.(objectRow).clone()
+		if !edit(now) {
+			continue
 		}
-	}
-	for _, old := range holders {
-		r := old.clone()
-		m := r.base()
-		m.custom = slices.DeleteFunc(slices.Clone(m.custom), func(c customValue) bool { return c.field == field })
-		k.drop(old)
-		k.put(r)
-		t.undo = append(t.undo, func() { k.drop(r); k.put(old) })
+		k.drop(r)
+		k.put(now)
+		t.undo = append(t.undo, func() { k.drop(now); k.put(r) })
 	}
 }
 

@@ -1,6 +1,7 @@
 package netboxtest
 
 import (
+	"math"
 	"math/big"
 	"strconv"
 	"time"
@@ -96,6 +97,9 @@ func appendValue(b []byte, v any) []byte {
 	case *big.Int:
 		return v.Append(b, 10)
 	case float64:
+		if math.IsInf(v, 0) {
+			return append(b, "null"...) // JSON has no word for it
+		}
 		return append(b, pyFloat(v)...)
 	case string:
 		return appendText(b, v)
