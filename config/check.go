@@ -2,11 +2,7 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 )
 
 // check finds what is wrong with values that are fine each by itself, and
@@ -20,13 +16,9 @@ func (d *decoder) check(cfg *Config) {
 	for i, s := range cfg.Sources {
 		key := fmt.Sprintf("sources[%d]", i)
 		if first, twice := names[s.Name]; twice && s.Name != "" {
-			d.complain(key+".name", "sources[%d] is called %s already; give each source its own name", first, shown(s.Name))
+			d.complain(key+".name", "is the name of sources[%d] already; give each source its own", first)
 		} else {
 			names[s.Name] = i
-		}
-		if _, known := d.kinds[s.Kind]; !known && s.Kind != "" {
-			kinds := slices.Sorted(maps.Keys(d.kinds))
-			d.complain(key+".kind", "no kind %s; %s", shown(s.Kind), instead(s.Kind, kinds))
 		}
 		if _, given := d.where[key+".gone.after"]; given && s.Gone.Action == GoneDelete {
 			d.complain(key+".gone.after", "has a meaning only with action: deprecate; add that, or remove this")
@@ -57,7 +49,5 @@ func (d *decoder) checkURL(key, text string) {
 		d.complain(key, "must not hold a user or a password; the token is a key of its own")
 	case u.RawQuery != "" || u.Fragment != "":
 		d.complain(key, "must end with the path; remove what follows the ? or #")
-	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/api"):
-		d.complain(key, "is the base URL; leave out %s", strconv.Quote("/api"))
 	}
 }

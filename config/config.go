@@ -21,9 +21,9 @@ type Config struct {
 
 // NetBox says how to reach NetBox.
 type NetBox struct {
-	URL           string        `yaml:"url" config:"required" doc:"Base URL, without /api/: https://netbox.example.org"`
+	URL           string        `yaml:"url" config:"required" doc:"Where NetBox's pages begin: https://netbox.example.org"`
 	Token         Secret        `yaml:"token" config:"required" doc:"API token."`
-	CAFile        string        `yaml:"ca_file" doc:"PEM file with the certificate authorities to trust instead of the system's."`
+	CAFile        string        `yaml:"ca_file" doc:"PEM file with the certificate authorities to trust besides the system's."`
 	TLSSkipVerify bool          `yaml:"tls_skip_verify" doc:"Do not check the server's certificate. For trials only."`
 	Timeout       time.Duration `yaml:"timeout" min:"1s" max:"10m" doc:"Longest time that one request may take."`
 	PageSize      int           `yaml:"page_size" min:"1" max:"1000" doc:"Rows asked for in one page."`

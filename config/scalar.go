@@ -171,17 +171,18 @@ func (s scalar) duration(v reflect.Value, c constraints) string {
 
 func (s scalar) number(v reflect.Value, c constraints) string {
 	wrong := fmt.Sprintf("want %s, not %s", wanted(v.Type()), s.shown)
+	c = c.bounded(v.Type())
 	var size float64
 	switch {
 	case v.CanInt():
-		n, err := strconv.ParseInt(s.text, 10, v.Type().Bits())
+		n, err := strconv.ParseInt(s.text, 10, 64)
 		if err != nil {
 			return wrong
 		}
-		v.SetInt(n)
+		v.SetInt(n) // cut where it is out of range, which is reported
 		size = float64(n)
 	case v.CanUint():
-		n, err := strconv.ParseUint(s.text, 10, v.Type().Bits())
+		n, err := strconv.ParseUint(s.text, 10, 64)
 		if err != nil {
 			return wrong
 		}
@@ -201,6 +202,24 @@ func (s scalar) number(v reflect.Value, c constraints) string {
 		return fmt.Sprintf("%s is out of range; %s", s.shown, c.span())
 	}
 	return ""
+}
+
+// bounded narrows the range to what the type can hold.
+func (c constraints) bounded(t reflect.Type) constraints {
+	if t.Kind() < reflect.Int || t.Kind() > reflect.Uint64 || t.Bits() == 64 {
+		return c
+	}
+	low, high := 0, 1<<t.Bits()-1
+	if t.Kind() <= reflect.Int64 {
+		low, high = -1<<(t.Bits()-1), 1<<(t.Bits()-1)-1
+	}
+	if c.min == "" {
+		c.min = strconv.Itoa(low)
+	}
+	if c.max == "" {
+		c.max = strconv.Itoa(high)
+	}
+	return c
 }
 
 // span says what range is allowed.

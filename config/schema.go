@@ -266,6 +266,7 @@ func number(v reflect.Value, c constraints) object {
 	if v.CanFloat() {
 		o = object{{"type", "number"}}
 	}
+	c = c.bounded(v.Type())
 	if c.min == "" && v.CanUint() {
 		c.min = "0"
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -70,6 +71,7 @@ func (d *decoder) structure(n ast.Node, at position, key string, v reflect.Value
 	}
 	fields := fieldsOf(v.Type())
 	given := map[string]pair{}
+	meant := map[string]bool{} // keys that are there, but misspelt
 	valid := keysOf(fields)
 	for _, p := range pairs {
 		switch {
@@ -77,9 +79,14 @@ func (d *decoder) structure(n ast.Node, at position, key string, v reflect.Value
 			given[p.name] = p
 		case !d.full():
 			d.report(p.pos, join(key, p.name), "unknown key; %s", instead(p.name, valid))
+			meant[nearest(p.name, valid)] = true
 		}
 	}
 	for _, f := range fields {
+		f.required = f.required && !meant[f.key] && !meant[f.twin()]
+		if _, ok := v.Addr().Interface().(*Source); ok && f.key == "kind" {
+			f.enum = slices.Sorted(maps.Keys(d.kinds))
+		}
 		d.field(at, key, f, v, given)
 	}
 }
@@ -118,8 +125,8 @@ func (d *decoder) field(at position, key string, f field, v reflect.Value, given
 }
 
 // open puts the pointer to decode into in a field of interface type: the rules
-// that the caller gave, or the options of the source's kind. An unknown kind
-// leaves it nil, and check reports it.
+// that the caller gave, or the options of the source's kind, none for an
+// unknown kind.
 func (d *decoder) open(key string, parent, target reflect.Value) {
 	var into any
 	switch p := parent.Addr().Interface().(type) {
