@@ -25,7 +25,7 @@ func (r *reading) readInstances(ctx context.Context) error {
 		query := url.Values{"recursion": {"1"}, "all-projects": {"true"}}
 		if err := r.client.get(ctx, at("instances"), query, &list); err != nil {
 			r.addMissing("instances", err)
-			return nil
+			r.unlisted = true
 		}
 	} else {
 		projects := r.projects
@@ -34,6 +34,9 @@ func (r *reading) readInstances(ctx context.Context) error {
 			query := url.Values{"recursion": {"1"}, "project": {p.Name}}
 			if err := r.client.get(ctx, at("instances"), query, &some); err != nil {
 				r.addMissing("project "+p.Name, err)
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.unlisted = true
 				return nil
 			}
 			r.mu.Lock()

@@ -22,7 +22,8 @@ type reading struct {
 	server  server
 
 	projects []project // in scope, those that could not be read taken out
-	roster   *roster   // nil until and unless the instances were read
+	roster   *roster   // nil unless the instances are needed
+	unlisted bool      // the instances are needed, and some could not be read
 
 	mu       sync.Mutex            // guards what follows while requests run side by side
 	facts    []ipam.Allocation     // from the server's own list, or what stands for it

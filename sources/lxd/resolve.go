@@ -2,12 +2,10 @@ package lxd
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 
 	"allocsync/ipam"
-	"allocsync/sources"
 )
 
 // resolve joins the two lists, once everything is read: it names what the
@@ -16,7 +14,9 @@ import (
 func (r *reading) resolve(context.Context) error {
 	r.nameHolders()
 	r.findNetworks()
-	r.facts = slices.DeleteFunc(r.facts, r.misattributed)
+	r.facts = slices.DeleteFunc(r.facts, func(a ipam.Allocation) bool {
+		return a.Type == typeInstance && (r.doubtful(a) || r.misattributed(a))
+	})
 	for _, d := range r.derived {
 		if !slices.ContainsFunc(r.facts, func(a ipam.Allocation) bool { return sameFact(a, d) }) {
 			r.facts = append(r.facts, d)
@@ -27,7 +27,8 @@ func (r *reading) resolve(context.Context) error {
 
 // nameHolders puts the instance's name where the server wrote
 // /1.0/instances/%2A: dnsmasq knows no host name for one of two instances of
-// the same name in two projects (Incus 6.0.4). Such a URI is nobody's.
+// the same name in two projects (Incus 6.0.4). Such a URI is nobody's, and
+// which of the two has it changes with their leases.
 func (r *reading) nameHolders() {
 	for i, a := range r.facts {
 		if a.Type != typeInstance || a.Name != "*" {
@@ -40,15 +41,23 @@ func (r *reading) nameHolders() {
 	}
 }
 
+// doubtful reports whether only the instances could tell whose address it is,
+// and they could not be read. That they are missing has been noted; to list
+// the address under the wrong name would be worse than to leave it out.
+func (r *reading) doubtful(a ipam.Allocation) bool {
+	return r.unlisted && (a.Name == "*" || a.MAC == "" || a.Network == "")
+}
+
 // misattributed reports whether the server lists the DHCPv6 lease of a shared
-// project's instance as one of the network's own project, because the lease
-// shows no MAC to tell by, though that project has no instance of the name.
+// project's instance as one of the project that owns the network: such a lease
+// shows no MAC to tell by. It is the shared project's if only there is an
+// instance of that name on the network, and is read with that project's leases.
 func (r *reading) misattributed(a ipam.Allocation) bool {
-	if r.roster == nil || a.Type != typeInstance || a.MAC != "" || r.roster.on(instanceID{a.Project, a.Name}, a.Network) {
+	if r.roster == nil || a.MAC != "" || r.roster.on(instanceID{a.Project, a.Name}, a.Network) {
 		return false
 	}
-	return slices.ContainsFunc(r.derived, func(d ipam.Allocation) bool {
-		return d.MAC == "" && d.Prefix == a.Prefix && d.Name == a.Name && d.Network == a.Network && d.Project != a.Project
+	return slices.ContainsFunc(r.projects, func(p project) bool {
+		return p.shared() && p.owner() == a.Project && r.roster.on(instanceID{p.Name, a.Name}, a.Network)
 	})
 }
 
@@ -71,28 +80,19 @@ func (r *reading) findNetworks() {
 			prefixes[a.Project] = append(prefixes[a.Project], a)
 		}
 	}
-	kept := r.facts[:0]
-	for _, a := range r.facts {
+	for i, a := range r.facts {
 		if a.Type == typeInstance && a.Network == "" {
 			names := holding(prefixes[a.Project], a.Prefix.Addr())
 			if len(names) > 1 {
-				if r.roster == nil {
-					// Left out rather than listed with another network than in
-					// the next reading. Instances were asked for, and failed.
-					r.addMissing("project "+a.Project, fmt.Errorf("%w: networks %q all hold %s, and the instances that would tell were not read", sources.ErrUnreachable, names, a.Prefix.Addr()))
-					continue
-				}
 				names = slices.DeleteFunc(names, func(name string) bool {
 					return !r.roster.on(instanceID{a.Project, a.Name}, name)
 				})
 			}
 			if len(names) == 1 {
-				a.Network = names[0]
+				r.facts[i].Network = names[0]
 			}
 		}
-		kept = append(kept, a)
 	}
-	r.facts = kept
 }
 
 // holding lists the networks whose prefix holds an address, each once.
