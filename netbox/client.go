@@ -43,7 +43,7 @@ type Options struct {
 	UserAgent string // default "allocsync"
 
 	// OnRetry is called before each wait; may be nil.
-	OnRetry func(Retry)
+	OnRetry func(Retry) `json:"-"`
 }
 
 // Retry says that a read failed and is tried again.

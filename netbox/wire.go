@@ -42,7 +42,10 @@ func (c *Client) read(ctx context.Context, path, query string, v any) error {
 		}
 		a, failed := c.send(ctx, http.MethodGet, path, query, nil)
 		if failed == nil {
-			return c.decode(path, a, v)
+			failed = c.decode(path, a, v)
+		}
+		if failed == nil {
+			return nil
 		}
 		if !failed.retry || attempt > c.retries || ctx.Err() != nil {
 			return failed
@@ -68,11 +71,18 @@ func (c *Client) write(ctx context.Context, method, path string, body any) (answ
 	return c.send(ctx, method, path, "", text)
 }
 
-func (c *Client) decode(path string, a answer, v any) error {
-	if err := json.Unmarshal(a.body, v); err != nil {
-		return &Error{Method: http.MethodGet, Path: path, Status: a.status, Message: c.scrub("decode the answer: " + err.Error()), Err: err}
+// decode reads an answer. One that is no JSON may have been cut off by a proxy
+// that did not say so: worth another try.
+func (c *Client) decode(path string, a answer, v any) *Error {
+	err := json.Unmarshal(a.body, v)
+	if err == nil {
+		return nil
 	}
-	return nil
+	var syntax *json.SyntaxError
+	return &Error{
+		Method: http.MethodGet, Path: path, Status: a.status, Message: c.scrub("decode the answer: " + err.Error()),
+		Err: err, retry: errors.As(err, &syntax),
+	}
 }
 
 // send sends one request and reads its answer whole. Anything but a 2xx answer
@@ -109,7 +119,11 @@ func (c *Client) send(ctx context.Context, method, path, query string, body []by
 			Message: fmt.Sprintf("the answer is longer than %d bytes", c.maxBytes),
 		}
 	}
+	if a.status < 200 || a.status > 299 {
+		a.body = []byte(c.scrub(string(a.body))) // before anything is cut out of it
+	}
 	if failed := c.failure(method, path, a); failed != nil {
+		failed.Message = c.scrub(failed.Message)
 		return a, failed
 	}
 	return a, nil
@@ -149,11 +163,12 @@ func (c *Client) failure(method, path string, a answer) *Error {
 		e.Message = fmt.Sprintf("redirected to %s; set netbox.url to where NetBox really is", c.place(a.header.Get("Location")))
 		return e
 	case isJSON:
-		e.Message = c.scrub(shorten(words(a.body)))
+		e.Message = shorten(words(a.body))
 	case kind == "text/html":
-		e.Message = c.scrub(fmt.Sprintf("this is not the NetBox API: got HTML%s from %s%s; check netbox.url%s", title(a.body), c.base, path, htmlHint(a.status)))
+		e.Message = fmt.Sprintf("this is not the NetBox API: got HTML%s from %s%s; check netbox.url%s", title([]byte(c.scrub(string(a.body)))), c.base, path, htmlHint(a.status))
 	default:
-		e.Message = c.scrub(shorten(fmt.Sprintf("this is not the NetBox API: got %q (%s) from %s%s; check netbox.url", kind, strings.TrimSpace(string(a.body)), c.base, path)))
+		text := shorten(c.scrub(strings.TrimSpace(string(a.body))))
+		e.Message = fmt.Sprintf("this is not the NetBox API: got %q (%s) from %s%s; check netbox.url", kind, text, c.base, path)
 	}
 	c.classify(e, a, isJSON)
 	return e
@@ -185,10 +200,17 @@ func (c *Client) classify(e *Error, a answer, isJSON bool) {
 	}
 }
 
+// minSecret is the length from which on a text is taken out of messages; NetBox
+// makes tokens of 40 characters. Shorter ones, as in demos, would only garble.
+const minSecret = 8
+
 // scrub takes the token out of a text, whole or without its nbt_ and key part.
 func (c *Client) scrub(s string) string {
+	if len(c.token) < minSecret {
+		return s
+	}
 	s = strings.ReplaceAll(s, string(c.token), redacted)
-	if _, secret, ok := strings.Cut(string(c.token), "."); ok && len(secret) >= 8 {
+	if _, secret, ok := strings.Cut(string(c.token), "."); ok && len(secret) >= minSecret {
 		s = strings.ReplaceAll(s, secret, redacted)
 	}
 	return s
@@ -201,7 +223,7 @@ func (c *Client) place(location string) string {
 		return "somewhere else"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return c.scrub(u.String())
+	return u.String()
 }
 
 // retryAfter reads a Retry-After header: seconds or a date.
