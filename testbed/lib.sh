@@ -27,7 +27,7 @@ make_folders() {
 # lock NAME: holds $NAME.lock until this script ends. Children must not inherit it: see spawn.
 lock() { # the lock files stay: removing one that others wait for would let two in
   exec 9>>"$1.lock"
-  flock -n 9 || { log "waiting for another run of this script"; flock 9; }
+  flock -n 9 || { log "waiting for another run of this script"; flock -w 1200 9 || die "$1.lock is still held after 20 minutes"; }
 }
 
 # with_lock NAME COMMAND...: the same around one command (which runs in a subshell).
@@ -67,6 +67,32 @@ apt_run() {
   apt-get -qq -o DPkg::Lock::Timeout=300 update >"$out" 2>&1 || :
   apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >>"$out" 2>&1 </dev/null ||
     { tail -n 20 "$out" >&2; die "apt-get install $* failed"; }
+}
+
+mirror() { # the Debian mirror that this machine already uses
+  local codename site
+  # shellcheck disable=SC1091
+  codename=$(. /etc/os-release; printf '%s' "$VERSION_CODENAME")
+  # shellcheck disable=SC2016
+  site=$(apt-get indextargets --format '$(SITE)' "Codename: $codename" 'Created-By: Packages' | sed -n 1p)
+  [ -n "$site" ] || die "apt knows no source of Debian $codename"
+  printf '%s' "$site"
+}
+
+# unpack CODENAME FOLDER OPTION-OR-PACKAGE...: files of Debian packages and of all that they need, of any
+# release; nothing is installed. apt gets a world of its own, in which no package is installed yet.
+unpack() {
+  local codename=$1 root=$2 apt=$2.apt deb; shift 2
+  rm -rf "$apt" "$root"; mkdir -p "$apt"/{lists,cache/archives}/partial "$root"/usr/{bin,sbin,lib,lib64}
+  printf "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) %s main\n" "$codename" "$codename-backports" >"$apt/sources.list"
+  : >"$apt/status"
+  local run=(apt-get -qq -y -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$apt/lists"
+    -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root)
+  "${run[@]}" update
+  "${run[@]}" install --no-install-recommends --download-only "$@" >/dev/null
+  for deb in bin sbin lib lib64; do ln -s "usr/$deb" "$root/$deb"; done
+  for deb in "$apt"/cache/archives/*.deb; do dpkg -x "$deb" "$root"; done
+  rm -rf "$apt"
 }
 
 # ---- processes ----
