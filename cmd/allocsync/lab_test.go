@@ -11,11 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"allocsync/fixtures"
 	"allocsync/netbox/netboxtest"
 )
 
@@ -26,79 +26,22 @@ const labToken = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7beef"
 type lab struct {
 	netbox *netboxtest.Server
 	url    string
-	lxd    *lxdList
+	lxd    *fixtures.List
 	folder string
 	config string
 }
 
-// lxdList answers as an LXD server does, with a list that a test may change.
-type lxdList struct {
-	mu   sync.Mutex
-	rows []lxdRow
-	fail int // HTTP status of the list; 0 for none
+func instance(name, address string) fixtures.Row {
+	return fixtures.Row{Addresses: address + "/32", UsedBy: "/1.0/instances/" + name, Type: "instance", MAC: "00:16:3e:00:00:" + fmt.Sprintf("%02x", len(name)+int(name[0])%100)}
 }
 
-type lxdRow struct {
-	Addresses string `json:"addresses"`
-	UsedBy    string `json:"used_by"`
-	Type      string `json:"type"`
-	NAT       bool   `json:"nat"`
-	MAC       string `json:"hwaddr"`
-}
-
-func (l *lxdList) set(rows ...lxdRow) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rows = rows
-}
-
-func (l *lxdList) answer(status int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fail = status
-}
-
-func (l *lxdList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	answer := func(metadata any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata})
-	}
-	switch r.URL.Path {
-	case "/1.0":
-		answer(map[string]any{
-			"api_extensions": []string{"network_allocations", "networks_all_projects", "instances", "projects"},
-			"api_version":    "1.0", "auth": "trusted",
-			"environment": map[string]any{"server": "incus", "server_version": "6.0.4"},
-		})
-	case "/1.0/network-allocations":
-		if l.fail != 0 {
-			w.WriteHeader(l.fail)
-			fmt.Fprintf(w, `{"type":"error","error_code":%d,"error":"broken on purpose"}`, l.fail)
-			return
-		}
-		answer(append([]lxdRow{}, l.rows...)) // an empty list, as the server writes it, not null
-	case "/1.0/projects":
-		answer([]any{map[string]any{"name": "default", "config": map[string]string{"features.networks": "true"}}})
-	case "/1.0/networks", "/1.0/instances":
-		answer([]any{})
-	default:
-		http.NotFound(w, r)
-	}
-}
-
-func instance(name, address string) lxdRow {
-	return lxdRow{Addresses: address + "/32", UsedBy: "/1.0/instances/" + name, Type: "instance", MAC: "00:16:3e:00:00:" + fmt.Sprintf("%02x", len(name)+int(name[0])%100)}
-}
-
-func network(name, address string) lxdRow {
-	return lxdRow{Addresses: address, UsedBy: "/1.0/networks/" + name, Type: "network"}
+func network(name, address string) fixtures.Row {
+	return fixtures.Row{Addresses: address, UsedBy: "/1.0/networks/" + name, Type: "network"}
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{folder: t.TempDir(), lxd: &lxdList{}}
+	l := &lab{folder: t.TempDir(), lxd: &fixtures.List{}}
 	l.netbox = netboxtest.New(netboxtest.Options{Token: labToken})
 	web := httptest.NewServer(l.netbox)
 	t.Cleanup(web.Close)

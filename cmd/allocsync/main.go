@@ -7,13 +7,21 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".
 var version = ""
 
+// gcPercent trades a little time of the processor for memory: a pass holds all
+// that sources and NetBox say at once, and most of its time it waits for them.
+const gcPercent = 50
+
 func main() {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		// The first signal ends the run in good order; the second one kills.

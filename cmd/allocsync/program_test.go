@@ -16,7 +16,7 @@ import (
 
 func TestFirstDay(t *testing.T) {
 	l := newLab(t)
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
 
 	out := l.mustRun(t, exitFailed, "sync", "--dry-run")
 	require.Contains(t, out.stderr, "allocsync setup", "the error says what to do about missing custom fields")
@@ -47,9 +47,9 @@ func TestFirstDay(t *testing.T) {
 func TestLogOfChanges(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
 	l.mustRun(t, exitInStep, "sync")
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.77"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.77"))
 	out := l.mustRun(t, exitInStep, "sync")
 
 	var changes []map[string]any
@@ -70,10 +70,10 @@ func TestLogOfChanges(t *testing.T) {
 func TestLimitsNeedAPerson(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
 	l.mustRun(t, exitInStep, "sync")
 
-	l.lxd.set()
+	l.lxd.Set()
 	out := l.mustRun(t, exitLimits, "sync")
 	require.Contains(t, out.stdout, "lists nothing any more")
 	require.Len(t, l.addresses(t), 3, "an empty answer deletes nothing")
@@ -93,12 +93,12 @@ func TestLimitsNeedAPerson(t *testing.T) {
 func TestBrokenSourceDeletesNothing(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
-	l.lxd.set(instance("u1", "10.1.2.10"))
+	l.lxd.Set(instance("u1", "10.1.2.10"))
 	l.mustRun(t, exitInStep, "sync")
 
-	l.lxd.answer(http.StatusInternalServerError)
+	l.lxd.Fail(http.StatusInternalServerError)
 	out := l.mustRun(t, exitFailed, "sync")
-	require.Contains(t, out.stderr, "broken on purpose")
+	require.Contains(t, out.stderr, "Internal Server Error")
 	require.Len(t, l.addresses(t), 1)
 	l.mustRun(t, exitFailed, "allocations")
 }
@@ -106,7 +106,7 @@ func TestBrokenSourceDeletesNothing(t *testing.T) {
 func TestReportFiles(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
 	for name, begin := range map[string]string{"r.html": "<!doctype html>", "r.json": "{", "r.md": "#", "r.txt": "Reconciliation"} {
 		path := filepath.Join(l.folder, name)
 		out := l.mustRun(t, exitChanges, "sync", "--dry-run", "--output", path)
@@ -122,7 +122,7 @@ func TestReportFiles(t *testing.T) {
 // The token is in no output, whatever goes wrong.
 func TestTokenAppearsNowhere(t *testing.T) {
 	l := newLab(t)
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
 	calls := [][]string{
 		{}, {"--help"}, {"sync", "--help"}, {"version"}, {"config", "schema"}, {"check"}, {"sync", "-n"}, {"setup"}, {"check"},
 		{"sync", "-n", "--format", "json"}, {"sync", "-n", "--format", "html"}, {"sync", "-n", "--format", "markdown"},
@@ -146,7 +146,7 @@ func TestTokenAppearsNowhere(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
-	l.lxd.set(instance("u1", "10.1.2.10"))
+	l.lxd.Set(instance("u1", "10.1.2.10"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out := l.run(ctx, "sync")
@@ -176,7 +176,7 @@ func TestExplain(t *testing.T) {
 	text, err := os.ReadFile(l.config)
 	require.NoError(t, err)
 	l.write(t, string(text)+"rules:\n  - name: no instances\n    match: {type: instance}\n    set: {skip: true}\n")
-	l.lxd.set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
 	out := l.mustRun(t, exitInStep, "allocations", "--explain", "10.1.2.10")
 	require.Contains(t, out.stdout, "no instances")
 	out = l.mustRun(t, exitInStep, "allocations", "--explain", "10.1.2.0/24")
