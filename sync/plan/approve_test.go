@@ -133,6 +133,15 @@ func TestApproveEmptied(t *testing.T) {
 	))
 	_, err := p.Approve(plan.DefaultLimits())
 	require.EqualError(t, err, "over the limits: lab/lxd: the source lists nothing any more, and 1 of its 2 rows would be removed")
+
+	p = plan.Compute(newWorld(t,
+		deprecating(lxd),
+		row(1, lxd, "10.1.2.1/24", "/u/1", has(status("deprecated")), gone(short)),
+		row(2, lxd, "10.1.2.2/24", "/u/2"),
+		claim(lxd, "10.9.9.9/24", "/u"), row(7, "", "10.9.9.9/24", ""),
+	))
+	_, err = p.Approve(plan.DefaultLimits())
+	require.EqualError(t, err, "over the limits: lab/lxd: none of its 2 rows would be left, and none take their place")
 }
 
 func TestApproveOthers(t *testing.T) {

@@ -35,7 +35,7 @@ func FuzzCompute(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, s := range []size{tiny, small} {
+		for _, s := range []size{tiny, crowd, small} {
 			in := newDrawnWorld(&bytesSource{left: b, then: rand.NewPCG(1, 4)}, s)
 			w := &world{TB: t, in: in}
 			mustKeepLaws(w, in, uint64(len(b)))

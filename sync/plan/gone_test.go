@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"allocsync/sync/plan"
 )
 
@@ -123,6 +125,19 @@ func TestRenumbering(t *testing.T) {
 			delete 10.1.2.3/24 in VRF dup, /1.0/instances/u of lab/lxd: second row for the same place
 			lab/lxd: 1 in step`},
 	})
+}
+
+// TestRenumberingOfEqualRows: of many rows that differ in nothing but their ID
+// the lowest is kept.
+func TestRenumberingOfEqualRows(t *testing.T) {
+	parts := []part{claim(lxd, "10.1.2.9/24 dup", "/u")}
+	for id := 60; id > 0; id-- {
+		parts = append(parts, row(id, lxd, "10.1.2.3/24 dup", "/u"))
+	}
+	p := plan.Compute(newWorld(t, parts...))
+	require.Equal(t, plan.Renumbered, p.Changes[0].Reason)
+	require.Equal(t, 1, p.Changes[0].Before.ID)
+	require.Equal(t, 59, p.Sources[0].Delete)
 }
 
 func TestGone(t *testing.T) {

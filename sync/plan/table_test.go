@@ -232,6 +232,17 @@ func TestRowsOfOthersBesideOwn(t *testing.T) {
 		}, `
 			hold delete 10.1.2.3/24 in VRF dup, /u of lab/lxd: the source did not answer in full (ID 8): host h2: connection refused
 			lab/lxd: 1 in step`},
+		{"somebody else's row is in the way before one that has an owner", []part{
+			claim(lxd, at, "/u"),
+			row(7, elsewhere, at, "/u"),
+			row(8, "", at, ""),
+		}, `
+			hold create 10.1.2.3/24 in VRF dup, /u of lab/lxd: somebody else's row is there (ID 8)`},
+		{"a reservation keeps a gone_since that a person set", []part{
+			claim(lxd, at, "/u"),
+			row(7, "", at, "/u", gone(short), reserveAt(lxd)),
+		}, `
+			lab/lxd: 1 in step`},
 		{"a row that was read twice is one row", []part{
 			claim(lxd, at, "/u"),
 			row(7, lxd, at, "/u"),

@@ -20,6 +20,7 @@ type size struct {
 
 var (
 	tiny  = size{hosts: 3, nets: 2, users: 3, claims: 6, rows: 6}
+	crowd = size{hosts: 1, nets: 1, users: 3, claims: 5, rows: 9} // most rows share their place
 	small = size{hosts: 4, nets: 2, users: 5, claims: 14, rows: 14}
 	large = size{hosts: 250, nets: 40, users: 300, claims: 1200, rows: 1200}
 )
@@ -222,6 +223,9 @@ func (g generator) own(s *ipam.Stored) {
 	if s.Attrs.Status == "" {
 		s.Attrs.Status = "active" // NetBox has no row without a status
 	}
+	if g.chance(10) {
+		s.ReserveAt = pick(g, owners)
+	}
 	switch {
 	case g.chance(10):
 		s.Owner = "y/other"
@@ -232,6 +236,9 @@ func (g generator) own(s *ipam.Stored) {
 		s.Owner = ""
 		if g.chance(50) {
 			s.Attrs.UsedBy, s.Attrs.Type, s.Attrs.MAC = "", "", ""
+		}
+		if g.chance(10) {
+			s.Attrs.GoneUnix = short // a person copied the row
 		}
 	case g.chance(25):
 		s.Attrs.GoneUnix = now.Add(-time.Duration(g.IntN(144)) * time.Hour).Unix()
