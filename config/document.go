@@ -57,6 +57,9 @@ func (d *decoder) problemAt(pos position, key, text string) *Problem {
 // checkText finds what the parser would report worse: bytes that are no text,
 // and tabs in the indentation.
 func (d *decoder) checkText(text string) *Problem {
+	if n := strings.Count(text, "\n"); n > maxLines {
+		return d.problemAt(position{maxLines + 1, 1}, "", fmt.Sprintf("the file has more than %d lines, the most that are read", maxLines))
+	}
 	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		number++

@@ -133,6 +133,7 @@ func TestLoad(t *testing.T) {
 		strings.ReplaceAll(full, "\n", "\r\n"):  "",
 		"---\n" + full + "...\n":                "",
 		full + "#" + strings.Repeat("x", 1<<20): name + ": is larger than 1024 KiB, the most that is read",
+		full + strings.Repeat("#\n", 20_000):    name + ":20001:1: the file has more than 20000 lines, the most that are read",
 	} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 		if err := load(); want == "" {
