@@ -1,15 +1,20 @@
 package lxd_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"allocsync/fixtures"
 	"allocsync/ipam"
 	"allocsync/sources"
 	"allocsync/sources/lxd"
@@ -66,4 +71,60 @@ func text(allocations []ipam.Allocation) string {
 		}, " ") + flags + "\n")
 	}
 	return b.String()
+}
+
+// changed is a recorded server of which some answers are others: the metadata
+// by file name, as fixtures.FileName writes it, or whole if it holds "type".
+type changed struct {
+	scenario string
+	answers  map[string]string
+}
+
+func (c changed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := c.answers[fixtures.FileName(r)]
+	if !ok {
+		fixtures.LXD(c.scenario).ServeHTTP(w, r)
+		return
+	}
+	var envelope struct {
+		Type string `json:"type"`
+		Code int    `json:"error_code"`
+	}
+	if json.Unmarshal([]byte(body), &envelope) != nil || envelope.Type == "" {
+		body = `{"type":"sync","metadata":` + body + `}`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if envelope.Code != 0 {
+		w.WriteHeader(envelope.Code)
+	}
+	_, _ = w.Write([]byte(body)) // a client that has gone needs no answer
+}
+
+// failure is an error as the server writes it.
+func failure(code int, text string) string {
+	return fmt.Sprintf(`{"type":"error","status":"","status_code":0,"operation":"","error_code":%d,"error":%q,"metadata":null}`, code, text)
+}
+
+// counter notes the targets that are asked for.
+type counter struct {
+	handler http.Handler
+	mu      sync.Mutex
+	targets []string
+}
+
+func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	c.targets = append(c.targets, r.URL.RequestURI())
+	c.mu.Unlock()
+	c.handler.ServeHTTP(w, r)
+}
+
+// sorted lists the targets asked for since the last time.
+func (c *counter) sorted() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	targets := c.targets
+	c.targets = nil
+	slices.Sort(targets)
+	return targets
 }
