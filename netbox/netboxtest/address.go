@@ -16,6 +16,9 @@ type address struct {
 	status, role                   string
 	vrf, tenant, natInside         int
 	dnsName, description, comments string
+	// blankRole tells a role set to nothing from one never set: the change log
+	// has "" for the one and null for the other.
+	blankRole bool
 }
 
 func (a *address) clone() objectRow { c := *a; return &c }
@@ -156,7 +159,11 @@ func (s *Server) addressData(w *writer, a *address) {
 	w.key("vrf", true)
 	w.idOrNull(a.vrf)
 	w.key("role", false)
-	w.textOrNull(a.role)
+	if a.blankRole {
+		w.text("")
+	} else {
+		w.textOrNull(a.role)
+	}
 	w.key("tags", false)
 	w.tagNames(a.tags)
 	if s.version.since(V47) {
@@ -189,6 +196,9 @@ func (s *Server) decodeAddress(d *decoder, a *address) {
 	d.related("tenant", &a.tenant, s.tenants)
 	d.choice("status", &a.status, addressStatuses(), false, false)
 	d.choice("role", &a.role, addressRoles(), false, true)
+	if _, given := d.body.vals["role"]; given {
+		a.blankRole = a.role == ""
+	}
 	d.absent("assigned_object_type", "Invalid content type: %s")
 	d.related("nat_inside", &a.natInside, s.ips)
 	d.text("dns_name", &a.dnsName, textRule{max: 255, valid: validDNSName,

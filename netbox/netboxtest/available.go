@@ -118,7 +118,10 @@ func (s *Server) takeAvailable(q *request, p *prefix) *response {
 		if p.vrf != 0 {
 			o.set("vrf", int64(p.vrf))
 		}
-		d := s.prepare(s.ips, nil, o, false, false)
+		d := s.prepare(q.user, s.ips, nil, o, false, false)
+		if d.crash != nil {
+			return d.crash
+		}
 		drafts[i], aligned[i] = d, newObject()
 		if d.errs != nil {
 			aligned[i], bad = d.errs, true

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // draft is one object of a write, decoded and checked.
@@ -19,7 +20,7 @@ type draft struct {
 
 // prepare reads and checks one object. Nothing is stored. single says that it is
 // the whole body.
-func (s *Server) prepare(k *kind, old row, body any, partial, single bool) *draft {
+func (s *Server) prepare(u *user, k *kind, old row, body any, partial, single bool) *draft {
 	d := &draft{old: old}
 	o, ok := body.(*object)
 	switch {
@@ -35,7 +36,7 @@ func (s *Server) prepare(k *kind, old row, body any, partial, single bool) *draf
 	} else {
 		d.now = old.(objectRow).clone()
 	}
-	dec := &decoder{s: s, k: k, body: o, creating: old == nil, partial: partial, errs: newObject()}
+	dec := &decoder{s: s, user: u, k: k, body: o, creating: old == nil, partial: partial, errs: newObject()}
 	if s.formatCrashes(k, dec) {
 		d.crash = s.crash("KeyError", "'data'")
 		return d
@@ -46,6 +47,11 @@ func (s *Server) prepare(k *kind, old row, body any, partial, single bool) *draf
 	}
 	if len(dec.errs.keys) > 0 {
 		d.errs = dec.errs
+		return d
+	}
+	if slices.ContainsFunc(d.now.base().custom, func(c customValue) bool { return strings.Contains(c.json, `\u0000`) }) {
+		// Nothing checks custom field values for what PostgreSQL's JSON cannot hold.
+		d.crash = s.crash("DataError", `unsupported Unicode escape sequence`)
 		return d
 	}
 	if d.errs = s.checkCustom(k, d.now.base()); d.errs == nil {
@@ -82,7 +88,7 @@ func (s *Server) create(q *request, k *kind) *response {
 	if !q.hasBody {
 		body = newObject()
 	}
-	d := s.prepare(k, nil, body, false, true)
+	d := s.prepare(q.user, k, nil, body, false, true)
 	if refused := s.refusal(d); refused != nil {
 		return refused
 	}
@@ -134,7 +140,7 @@ func (s *Server) update(q *request, k *kind, old objectRow) *response {
 	if !q.hasBody {
 		body = newObject()
 	}
-	d := s.prepare(k, old, body, q.Method == http.MethodPatch, true)
+	d := s.prepare(q.user, k, old, body, q.Method == http.MethodPatch, true)
 	if refused := s.refusal(d); refused != nil {
 		return refused
 	}
@@ -192,7 +198,7 @@ func (s *Server) bulkCreate(q *request, k *kind) *response {
 	aligned := make([]any, len(items))
 	bad := false
 	for i, item := range items {
-		d := s.prepare(k, nil, item, false, false)
+		d := s.prepare(q.user, k, nil, item, false, false)
 		if d.crash != nil {
 			return d.crash
 		}
@@ -273,7 +279,11 @@ func (s *Server) createInTurn(q *request, k *kind, items []any) *response {
 	var failed batch
 	var drafts []*draft
 	for i, item := range items {
-		d := s.prepare(k, nil, item, false, false)
+		d := s.prepare(q.user, k, nil, item, false, false)
+		if d.crash != nil {
+			t.rollback()
+			return d.crash
+		}
 		if d.errs != nil {
 			failed.add("index", i, d.errs)
 			continue

@@ -141,7 +141,7 @@ func (s *Server) bulkUpdate(q *request, k *kind) *response {
 	var failed batch
 	updated := make([]row, 0, len(rows))
 	for _, r := range rows {
-		d := s.prepare(k, r, bodies[r.rowID()], partial, false)
+		d := s.prepare(q.user, k, r, bodies[r.rowID()], partial, false)
 		if answer := s.refusal(d); answer != nil {
 			// Before 4.7 the first error is the whole answer, and does not say
 			// which object it belongs to.

@@ -85,7 +85,7 @@ func (s *Server) newChanges() *kind {
 		c := r.(*change)
 		app := c.kind.app
 		if s.version.since(V42) {
-			app = map[string]string{"ipam": "IPAM", "extras": "Customization", "tenancy": "Tenancy"}[app]
+			app = map[string]string{"ipam": "IPAM", "extras": "Extras", "tenancy": "Tenancy"}[app]
 		}
 		return app + " | " + c.kind.verbose + " " + c.repr() + " " + strings.ToLower(c.action().label) + " by " + c.user.User
 	}
@@ -145,7 +145,7 @@ func (s *Server) changeColumns(k *kind) []column {
 				w.null()
 				return
 			}
-			w.object(c.kind.nested, now)
+			w.object(c.kind.changed, now)
 		}},
 		{name: "object_repr", write: func(w *writer, r row) { w.text(r.(*change).repr()) }},
 		{name: "message", write: func(w *writer, r row) { w.text(r.(*change).message) }},

@@ -7,16 +7,20 @@ import (
 )
 
 // customFields reads "custom_fields" of a write into m. What it does not name
-// stays as it was; a field of a new row takes its default.
+// stays as it was. A new row without any is given null for every field, else
+// nothing for those not named; defaults come on top.
 func (d *decoder) customFields(m *meta) {
+	v, ok := d.given("custom_fields", false, false)
 	if d.creating {
+		if _, named := d.body.vals["custom_fields"]; !named {
+			m.custom = d.k.nulls
+		}
 		for _, f := range d.k.fields {
 			if f.fallback != nil {
 				d.s.setCustom(m, f, f.fallback)
 			}
 		}
 	}
-	v, ok := d.given("custom_fields", false, false)
 	if !ok {
 		return
 	}
@@ -62,15 +66,9 @@ func (d *decoder) knownCustomFields(o *object) bool {
 	return false
 }
 
-// setCustom stores a value; null removes it, as both read the same.
+// setCustom stores a value.
 func (s *Server) setCustom(m *meta, f *customField, v any) {
 	i := slices.IndexFunc(m.custom, func(c customValue) bool { return c.field == f.id })
-	if v == nil {
-		if i >= 0 {
-			m.custom = slices.Delete(slices.Clone(m.custom), i, i+1)
-		}
-		return
-	}
 	json := s.intern(f.id, string(appendValue(nil, v)))
 	m.custom = slices.Clone(m.custom) // shared with the row it was cloned from
 	if i >= 0 {
@@ -104,7 +102,10 @@ func (s *Server) checkCustom(k *kind, m *meta) *object {
 	for _, f := range k.fields {
 		json := m.value(f.id)
 		if json == "" {
-			if f.required {
+			switch {
+			case f.required && m.stored(f.id) != "":
+				return newObject("__all__", texts("Invalid value for custom field '"+f.name+"': Required field cannot be empty."))
+			case f.required:
 				return newObject("__all__", texts("Missing required custom field '"+f.name+"'."))
 			}
 			continue

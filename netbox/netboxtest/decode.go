@@ -3,6 +3,7 @@ package netboxtest
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -12,6 +13,7 @@ import (
 // collects NetBox's errors: one dictionary for all fields.
 type decoder struct {
 	s    *Server
+	user *user
 	k    *kind
 	body *object
 	// creating is false for an update; partial says that required fields may be
@@ -209,7 +211,7 @@ func (d *decoder) related(field string, to *int, k *kind) {
 		*to = 0
 		return
 	}
-	r, message := findRelated(k, v)
+	r, message := d.find(k, v)
 	if message != "" {
 		d.fail(field, message)
 		return
@@ -217,8 +219,13 @@ func (d *decoder) related(field string, to *int, k *kind) {
 	*to = r.rowID()
 }
 
-func findRelated(k *kind, v any) (row, string) {
+func (d *decoder) find(k *kind, v any) (row, string) {
 	if attrs, ok := v.(*object); ok {
+		// Since 4.7 attributes find only what the user may view; an ID alone finds
+		// everything.
+		if d.s.version.since(V47) && k != nil && !slices.Equal(attrs.keys, []string{"id"}) && !d.user.may("view", k) {
+			k = nil
+		}
 		return findByAttributes(k, attrs)
 	}
 	id, ok := pyInt(v)
@@ -320,7 +327,7 @@ func (d *decoder) tagList(field string) ([]int, bool) {
 	var aligned []any
 	bad := false
 	for _, item := range items {
-		r, message := findRelated(d.s.tags, item)
+		r, message := d.find(d.s.tags, item)
 		if message == "" {
 			ids = appendNew(ids, r.rowID())
 			aligned = append(aligned, newObject())

@@ -1,6 +1,9 @@
 package netboxtest
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // row is one stored object. Rows are never changed once stored: an update
 // stores a copy, so that the change log and a rollback can keep the old one.
@@ -23,8 +26,9 @@ type meta struct {
 	custom           []customValue
 }
 
-// customValue is one custom field's value as JSON. A field without a value has
-// none: NetBox reads an absent key and null alike.
+// customValue is one custom field's value as JSON. NetBox reads an absent value
+// and null alike everywhere but in the change log, which has no key for a field
+// that the row was never given.
 type customValue struct {
 	field int
 	json  string
@@ -35,6 +39,14 @@ func (m *meta) base() *meta { return m }
 
 // value gives the JSON of a custom field's value, "" for none.
 func (m *meta) value(field int) string {
+	if json := m.stored(field); json != "null" {
+		return json
+	}
+	return ""
+}
+
+// stored gives what the row has for a custom field: "null" if it was given that.
+func (m *meta) stored(field int) string {
 	for i := range m.custom {
 		if m.custom[i].field == field {
 			return m.custom[i].json
@@ -59,7 +71,9 @@ type kind struct {
 	path                       string // "ipam/ip-addresses", the same in API and UI URLs
 	readOnly                   bool
 
-	columns, brief, nested []column
+	columns, brief []column
+	// nested is how other objects show a row, changed how the change log does.
+	nested, changed []column
 
 	blank  func() objectRow
 	decode func(d *decoder, r objectRow)
@@ -83,6 +97,7 @@ type kind struct {
 
 	customizable, taggable bool
 	fields                 []*customField // the custom fields of this type, in their order
+	nulls                  []customValue  // null for each of them, shared by the rows that have no values
 
 	rows *ordered[row] // NetBox's default order
 	also *ordered[row] // another order kept up, if any
@@ -99,12 +114,9 @@ func (k *kind) init(order func(a, b row) int) *kind {
 	k.rows = newOrdered(order)
 	k.ids = newOrdered(func(a, b row) int { return cmp.Compare(a.rowID(), b.rowID()) })
 	k.next = 1
+	k.changed = slices.DeleteFunc(slices.Clone(k.brief), func(c column) bool { return c.counted })
 	if k.nested == nil {
-		for _, c := range k.brief {
-			if !c.counted {
-				k.nested = append(k.nested, c)
-			}
-		}
+		k.nested = k.changed
 	}
 	return k
 }

@@ -152,15 +152,15 @@ func (w *writer) choiceValue(choices []choice, value string) {
 // 3.7 kept the time of creation in it, to the millisecond.
 func (w *writer) changeTail(k *kind, m *meta) {
 	w.raw(`,"custom_fields":`)
-	for i, f := range k.fields {
-		w.key(f.name, i == 0)
-		if json := m.value(f.id); json != "" {
+	first := true
+	for _, f := range k.fields {
+		if json := m.stored(f.id); json != "" {
+			w.key(f.name, first)
 			w.raw(json)
-		} else {
-			w.null()
+			first = false
 		}
 	}
-	if len(k.fields) == 0 {
+	if first {
 		w.raw("{")
 	}
 	w.raw("}")

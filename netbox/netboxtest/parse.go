@@ -1,6 +1,7 @@
 package netboxtest
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -23,6 +24,10 @@ type parser struct {
 	// which Python does since 3.13 (NetBox 4.7 runs on it).
 	trailing bool
 }
+
+// errTooDeep is Python's RecursionError, which is no parse error: NetBox answers
+// it with a 500.
+var errTooDeep = errors.New("maximum recursion depth exceeded while decoding a JSON array from a unicode string")
 
 type parseError struct{ message string }
 
@@ -79,7 +84,7 @@ func (p *parser) peek() byte {
 
 func (p *parser) value(depth int) (any, error) {
 	if depth > maxDepth {
-		return nil, &parseError{"maximum recursion depth exceeded while decoding a JSON array from a unicode string"}
+		return nil, errTooDeep
 	}
 	rest := p.text[p.at:]
 	switch c := p.peek(); {

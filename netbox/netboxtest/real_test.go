@@ -47,6 +47,8 @@ func TestReal(t *testing.T) {
 			k.next = 5_000_000 // no ID is the same on both by chance
 		}
 	}
+	real.addLimited()
+	s.AddToken("{limited}", Permissions{View: true, Hidden: []string{"ipam.role", "tenancy.tenant"}, Write: []Constraint{{Field: "sync_owner", Prefix: "nbt1/"}}})
 	c := &comparison{ids: map[string]int{}, asked: true}
 	for _, st := range realSteps() {
 		c.found = nil
@@ -162,6 +164,27 @@ func (n *realNetBox) save(st step, raw []byte) {
 	}
 }
 
+// addLimited makes a user with the least rights that allocsync needs, and saves
+// its token as {limited}.
+func (n *realNetBox) addLimited() {
+	post := func(path, body string, into any) {
+		answer := n.do("POST", path, body, map[string]string{"Authorization": "Token " + n.token})
+		defer answer.Body.Close()
+		require.Equal(n.t, 201, answer.StatusCode, path)
+		require.NoError(n.t, json.NewDecoder(answer.Body).Decode(into))
+	}
+	var user struct{ ID int }
+	post("/api/users/users/", `{"username":"nbt-real","password":"Nbt-real-12345!x"}`, &user)
+	var permissions []any
+	post("/api/users/permissions/", fmt.Sprintf(`[
+		{"name":"nbt-real-view","object_types":["ipam.vrf","ipam.ipaddress","ipam.prefix","extras.customfield","core.objectchange"],"actions":["view"],"users":[%[1]d]},
+		{"name":"nbt-real-write","object_types":["ipam.ipaddress","ipam.prefix"],"actions":["add","change","delete"],
+		 "constraints":{"custom_field_data__sync_owner__startswith":"nbt1/"},"users":[%[1]d]}]`, user.ID), &permissions)
+	var token struct{ Token string }
+	post("/api/users/tokens/", fmt.Sprintf(`{"user":%d,"version":1}`, user.ID), &token)
+	n.saved["limited"] = token.Token
+}
+
 // copyCustomFields gives the embedded NetBox the custom fields that the real one
 // has, so that rows look alike.
 func (n *realNetBox) copyCustomFields(s *Server) {
@@ -199,6 +222,14 @@ func (n *realNetBox) cleanup() {
 				body, _ := json.Marshal(rows.Results)
 				n.do("DELETE", path, string(body), auth).Body.Close()
 			}
+		}
+	}
+	for path, by := range map[string]string{"/api/users/permissions/": "name__isw", "/api/users/users/": "username"} {
+		var rows struct{ Results []map[string]any }
+		n.get(path+"?fields=id&"+by+"=nbt-real", &rows)
+		if len(rows.Results) > 0 {
+			body, _ := json.Marshal(rows.Results)
+			n.do("DELETE", path, string(body), auth).Body.Close()
 		}
 	}
 	for _, path := range []string{"/api/ipam/vrfs/", "/api/tenancy/tenants/", "/api/ipam/roles/", "/api/extras/tags/", "/api/extras/custom-fields/"} {

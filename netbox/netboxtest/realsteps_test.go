@@ -228,6 +228,11 @@ func realSteps() []step {
 	write("DELETE", "nat delete", addresses, `[{"id":{a1}},{"id":{n1}}]`)
 	get("nat afterwards", addresses+"{n2}/")
 
+	for path, ids := range map[string][]string{"ipam.ipaddress": {"a1", "a2", "n2"}, "ipam.prefix": {"p24"}, "ipam.vrf": {"vrf"}, "tenancy.tenant": {"tenant2"}, "ipam.role": {"role"}, "extras.tag": {"taga"}} {
+		for _, id := range ids {
+			get("changes of "+id, "/api/core/object-changes/?changed_object_type="+path+"&changed_object_id={"+id+"}&limit=30")
+		}
+	}
 	for _, body := range []string{`[{"address":"x",}]`, `[1,]`, `{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `["a`, "[\"a\nb\"]", `["\x"]`, `["\u12"]`, `[1] x`, `[NaN]`, `[-]`, `[01]`, `[1.]`, ` `, `nul`, "[\n\n 1,\n  tru]", `[1e999]`, `{"a":}`, `[,]`, "\xff"} {
 		raw("bad json "+body, "POST", addresses, body)
 	}
@@ -270,5 +275,40 @@ func realSteps() []step {
 	get("custom fields by type", "/api/extras/custom-fields/?object_type=ipam.vrf&type=text&name__isw=nbt&fields=name,object_types")
 	write("DELETE", "custom field delete", "/api/extras/custom-fields/{cf}/", ``)
 	get("custom field deleted", "/api/extras/custom-fields/{cf}/")
+	return append(steps, permissionSteps()...)
+}
+
+// permissionSteps are asked by a user who may write only rows whose sync_owner
+// starts with nbt1/.
+func permissionSteps() []step {
+	var steps []step
+	do := func(method, name, path, body string, save ...string) {
+		steps = append(steps, step{name: "limited: " + name, method: method, path: path, body: body, save: save,
+			anonymous: true, headers: map[string]string{"Authorization": "Token {limited}"}})
+	}
+	do("GET", "status", "/api/status/", ``)
+	do("GET", "list", addresses+"?vrf_id={vrf}&fields=id,address", ``)
+	do("POST", "create own", addresses, `[{"address":"198.18.3.1/24","vrf":{vrf},"custom_fields":{"sync_owner":"nbt1/x"}},{"address":"198.18.3.2/24","vrf":{vrf},"custom_fields":{"sync_owner":"nbt1/y"}}]`, "o1", "o2")
+	do("POST", "create another's", addresses, `[{"address":"198.18.3.3/24","vrf":{vrf},"custom_fields":{"sync_owner":"nbt1/x"}},{"address":"198.18.3.4/24","vrf":{vrf},"custom_fields":{"sync_owner":"nbt2/x"}},{"address":"x"}]`)
+	do("POST", "create nobody's", addresses, `{"address":"198.18.3.5/24","vrf":{vrf}}`)
+	do("POST", "create with VRF by name", addresses, `{"address":"198.18.3.6/24","vrf":{"name":"nbt-real blue"},"custom_fields":{"sync_owner":"nbt1/x"}}`, "o3")
+	do("PATCH", "change another's", addresses+"{a3}/", `{"description":"x"}`)
+	do("PATCH", "change another's in bulk", addresses, `[{"id":{o1},"description":"x"},{"id":{a3},"description":"x"}]`)
+	do("PATCH", "give away", addresses+"{o1}/", `{"custom_fields":{"sync_owner":"nbt2/x"}}`)
+	do("PATCH", "give away in bulk", addresses, `[{"id":{o1},"custom_fields":{"sync_owner":null}},{"id":{o2},"description":"fine"}]`)
+	do("PATCH", "hand over within", addresses, `[{"id":{o1},"custom_fields":{"sync_owner":"nbt1/z"}}]`)
+	do("DELETE", "delete another's", addresses+"{a3}/", ``)
+	do("DELETE", "delete another's in bulk", addresses, `[{"id":{o1}},{"id":{a3}}]`)
+	do("DELETE", "delete own", addresses, `[{"id":{o1}},{"id":{o2}}]`)
+	do("POST", "take nobody's", networks+"{p24}/available-ips/", `[{}]`)
+	do("POST", "take own", networks+"{p24}/available-ips/", `[{"custom_fields":{"sync_owner":"nbt1/x"}}]`)
+	do("GET", "available", networks+"{p24}/available-ips/?limit=1", ``)
+	do("POST", "prefix of another", networks, `[{"prefix":"198.19.0.0/24","vrf":{vrf}}]`)
+	do("POST", "no permission on the type", "/api/ipam/vrfs/", `{"name":"nbt-real x"}`)
+	do("GET", "no view on the type", "/api/ipam/roles/", ``)
+	do("POST", "role by a name that is not visible", networks, `[{"prefix":"198.19.0.0/24","vrf":{vrf},"role":{"slug":"nbt-real-r"},"custom_fields":{"sync_owner":"nbt1/x"}}]`)
+	do("POST", "role by its ID", networks, `[{"prefix":"198.19.0.0/24","vrf":{vrf},"role":{role},"custom_fields":{"sync_owner":"nbt1/x"}}]`)
+	do("POST", "custom field", "/api/extras/custom-fields/", `{}`)
+	do("POST", "bad JSON without permission", "/api/ipam/vrfs/", `"x"`)
 	return steps
 }

@@ -258,13 +258,20 @@ func (c *comparison) objects(at string, want, got map[string]any) {
 			// mapped: learn compared it with the URL
 		case k == "count" && strings.Contains(fmt.Sprint(want["next"]), "object-changes"):
 			// the counter of an unrelated table
-		case (k == "vrf" || k == "nat_inside") && at == ".results[0].postchange_data":
-			n, _ := want[k].(float64)
-			c.values(at+"."+k, float64(c.id("ipam/vrfs", int(n))), got[k])
+		case strings.HasSuffix(at, "change_data") && tableOf(k) != "":
+			if n, ok := want[k].(float64); ok {
+				want[k] = float64(c.id(tableOf(k), int(n)))
+			}
+			c.values(at+"."+k, want[k], got[k])
 		default:
 			c.values(at+"."+k, want[k], got[k])
 		}
 	}
+}
+
+// tableOf gives the table that a reference in the change log points into.
+func tableOf(key string) string {
+	return map[string]string{"vrf": "ipam/vrfs", "tenant": "tenancy/tenants", "role": "ipam/roles", "nat_inside": "ipam/ip-addresses"}[key]
 }
 
 // learn maps the recorded ID of an object to the one got, the first time it is

@@ -55,7 +55,7 @@ func (s *Server) newRoles() *kind {
 	}
 	k.check = func(objectRow) *object { return nil }
 	k.data = func(w *writer, r objectRow) {
-		w.object(pick(k.columns, "name", "slug", "weight", "description", "comments"), r)
+		w.object(pick(k.columns, "name", "slug", "weight", "description", "owner", "comments"), r)
 		w.b = w.b[:len(w.b)-1]
 		w.key("tags", false)
 		w.tagNames(r.base().tags)

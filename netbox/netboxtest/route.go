@@ -1,6 +1,7 @@
 package netboxtest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,11 +39,7 @@ func (s *Server) answer(r *http.Request, id string) *response {
 	if !strings.HasSuffix(path, "/") {
 		return s.withoutSlash(r)
 	}
-	query, ok := parseQuery(r.URL.RawQuery)
-	if !ok {
-		return htmlAnswer(http.StatusBadRequest, "Bad Request (400)", "")
-	}
-	q := &request{Request: r, id: id, query: query, base: baseURL(r)}
+	q := &request{Request: r, id: id, query: parseQuery(r.URL.RawQuery), base: baseURL(r)}
 	rest := strings.TrimSuffix(strings.TrimPrefix(path, "/api/"), "/")
 	switch rest {
 	case "":
@@ -136,6 +133,9 @@ func (s *Server) guarded(q *request, allow string, k *kind, raw []byte, view fun
 			return detail(http.StatusUnsupportedMediaType, `Unsupported media type "`+q.Header.Get("Content-Type")+`" in request.`)
 		}
 		body, err := parseJSON(raw, s.version)
+		if errors.Is(err, errTooDeep) {
+			return s.crash("RecursionError", err.Error())
+		}
 		if err != nil {
 			return detail(http.StatusBadRequest, "JSON parse error - "+err.Error())
 		}

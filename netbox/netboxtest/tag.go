@@ -46,7 +46,11 @@ func (s *Server) newTags() *kind {
 		}
 	}
 	k.check = func(objectRow) *object { return nil }
-	k.data = func(w *writer, r objectRow) { w.object(pick(k.columns, "name", "slug", "color", "description"), r) }
+	data := pick(k.columns, "name", "slug", "color", "description", "weight", "object_types")
+	if s.version.since(V47) {
+		data = append(data, constant("owner", "null"))
+	}
+	k.data = func(w *writer, r objectRow) { w.object(data, r) }
 	k.filters = namedFilters(func(r row) (string, string, string) { t := r.(*tag); return t.name, t.slug, t.description })
 	k.attribute = namedAttributes(func(r row) (string, string) { return r.(*tag).name, r.(*tag).slug })
 	k.onDelete = func(t *tx, r row) {

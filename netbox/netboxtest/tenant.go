@@ -58,7 +58,7 @@ func (s *Server) newTenants() *kind {
 	}
 	k.check = func(r objectRow) *object { return s.checkTenant(r.(*tenant)) }
 	k.data = func(w *writer, r objectRow) {
-		w.object(pick(k.columns, "name", "slug", "group", "description", "comments"), r)
+		w.object(pick(k.columns, "name", "slug", "group", "description", "owner", "comments"), r)
 		w.b = w.b[:len(w.b)-1]
 		w.key("tags", false)
 		w.tagNames(r.base().tags)

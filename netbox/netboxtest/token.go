@@ -2,6 +2,7 @@ package netboxtest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -12,8 +13,9 @@ type Permissions struct {
 	User string
 	// Superuser may everything.
 	Superuser bool
-	// View allows reading every object type.
-	View bool
+	// View allows reading every object type but the Hidden ones ("ipam.vrf").
+	View   bool
+	Hidden []string
 	// Write allows adding, changing and deleting addresses and prefixes that
 	// meet at least one of the constraints, as NetBox ORs a list of them.
 	Write []Constraint
@@ -88,7 +90,7 @@ func (s *Server) authenticate(r *http.Request) (*user, *response) {
 
 // may says whether the user holds the permission for the object type at all.
 func (u *user) may(action string, k *kind) bool {
-	if u.Superuser || action == "view" && u.View {
+	if u.Superuser || action == "view" && u.View && !slices.Contains(u.Hidden, k.name()) {
 		return true
 	}
 	if action == "view" {

@@ -68,7 +68,7 @@ func (t *tx) refresh(old row, now objectRow) {
 		case had && !has:
 			t.rewrite(k, func(r objectRow) bool {
 				m := r.base()
-				held := m.value(before.id) != ""
+				held := m.stored(before.id) != ""
 				m.custom = slices.DeleteFunc(slices.Clone(m.custom), func(c customValue) bool { return c.field == before.id })
 				return held
 			})
@@ -101,10 +101,11 @@ func (s *Server) assignFields() {
 		if !k.customizable {
 			continue
 		}
-		k.fields = nil
+		k.fields, k.nulls = nil, nil
 		for r := range s.fields.rows.all() {
 			if f := r.(*customField); slices.Contains(f.types, k.name()) {
 				k.fields = append(k.fields, f)
+				k.nulls = append(k.nulls, customValue{f.id, "null"})
 			}
 		}
 	}

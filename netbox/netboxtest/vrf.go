@@ -35,7 +35,7 @@ func (s *Server) newVRFs() *kind {
 	k.check = func(objectRow) *object { return nil }
 	k.data = func(w *writer, r objectRow) {
 		v := r.(*vrf)
-		w.object(pick(k.columns, "name", "rd", "enforce_unique", "description", "comments"), r)
+		w.object(pick(k.columns, "name", "rd", "enforce_unique", "description", "owner", "comments", "import_targets", "export_targets"), r)
 		w.b = w.b[:len(w.b)-1]
 		w.key("tenant", false)
 		w.idOrNull(v.tenant)
