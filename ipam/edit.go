@@ -81,12 +81,15 @@ func (e Edit) Fields() []Field {
 	return fields
 }
 
-// InStep reports whether nothing differs. It is Fields without its cost, for
-// the rows of a pass in which nearly all are in step.
-func (e Edit) InStep() bool {
-	b, a := &e.Before.Attrs, &e.After.Attrs
+// InStep reports whether nothing differs.
+func (e Edit) InStep() bool { return InStep(&e.Before, &e.After) }
+
+// InStep reports whether a row needs nothing to be as wanted. It is Fields
+// without its cost, for a pass in which nearly all rows are in step.
+func InStep(before *Stored, after *Record) bool {
+	b, a := &before.Attrs, &after.Attrs
 	same := func(before, after string) bool { return after == "" || before == after }
-	return e.Before.Place == e.After.Place && e.Before.Owner == e.After.Owner &&
+	return before.Place == after.Place && before.Owner == after.Owner &&
 		b.Mask == a.Mask && b.UsedBy == a.UsedBy && b.Type == a.Type && b.MAC == a.MAC &&
 		same(b.Status, a.Status) && same(b.Role, a.Role) && same(b.Tenant, a.Tenant) &&
 		same(b.DNSName, a.DNSName) && same(b.Description, a.Description) &&

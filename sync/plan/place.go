@@ -34,10 +34,18 @@ func (p *planner) decide(claims, rows []int32) {
 // and its own row.
 func (p *planner) match(claim, row int32) bool {
 	c, r := &p.in.Claims[claim], &p.in.Current[row]
-	if c.Owner != r.Owner || p.summaryOf(c.Owner) == nil {
+	if c.Owner != r.Owner {
 		return false
 	}
-	p.update(c.Owner, Changed, *r, c.Record)
+	summary := p.summaryOf(c.Owner)
+	switch {
+	case summary == nil:
+		return false
+	case ipam.InStep(r, &c.Record):
+		summary.InStep++
+	default:
+		p.update(c.Owner, Changed, *r, c.Record)
+	}
 	return true
 }
 
