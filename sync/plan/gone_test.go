@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -130,14 +131,22 @@ func TestRenumbering(t *testing.T) {
 // TestRenumberingOfEqualRows: of many rows that differ in nothing but their ID
 // the lowest is kept.
 func TestRenumberingOfEqualRows(t *testing.T) {
-	parts := []part{claim(lxd, "10.1.2.9/24 dup", "/u")}
-	for id := 60; id > 0; id-- {
-		parts = append(parts, row(id, lxd, "10.1.2.3/24 dup", "/u"))
+	var parts []part
+	for i, user := range []string{"/c", "/a", "/b"} {
+		parts = append(parts, claim(lxd, fmt.Sprintf("10.1.2.%d/24 dup", 10+i), user))
+		for id := 300 + i; id > 0; id -= 3 {
+			parts = append(parts, row(id, lxd, "10.1.2.3/24 dup", user))
+		}
 	}
 	p := plan.Compute(newWorld(t, parts...))
-	require.Equal(t, plan.Renumbered, p.Changes[0].Reason)
-	require.Equal(t, 1, p.Changes[0].Before.ID)
-	require.Equal(t, 59, p.Sources[0].Delete)
+	var kept []int
+	for _, c := range p.Changes {
+		if c.Reason == plan.Renumbered {
+			kept = append(kept, c.Before.ID)
+		}
+	}
+	require.Equal(t, []int{3, 1, 2}, kept) // of /c, /a and /b
+	require.Equal(t, 299, p.Sources[0].Delete)
 }
 
 func TestGone(t *testing.T) {
