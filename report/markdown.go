@@ -131,6 +131,14 @@ func code(s string) string {
 	return b.String()
 }
 
+// words writes a reason: as it is where it is nothing but words.
+func words(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz' ") == "" {
+		return s
+	}
+	return code(s)
+}
+
 func (m *markdown) heading(v *view) {
 	title := "Reconciliation report"
 	if v.Installation != "" {
@@ -195,7 +203,7 @@ func (m *markdown) held(v *view) {
 	for _, s := range v.Shares {
 		for _, group := range s.reasons() {
 			reason := group[0].Reason
-			m.text("### %s: %s (%s)\n\n", code(s.Owner), plain(string(reason)), number(len(group)))
+			m.text("### %s: %s (%s)\n\n", code(s.Owner), words(string(reason)), number(len(group)))
 			if text := advice(reason, code(s.Owner)); text != "" {
 				m.text("%s\n\n", text)
 			}
@@ -211,7 +219,7 @@ func (m *markdown) held(v *view) {
 
 func (m *markdown) changes(v *view, s *share) {
 	for _, list := range s.batches() {
-		m.text("## %s\n\n", v.changesTitle(s, code(s.Owner), list))
+		m.text("## %s\n\n", v.changesTitle(s, code(s.Owner), words(string(list[0].Reason)), list))
 		heads := []string{"Address", "Used by", "Sets", "Result"}
 		switch list[0].Action {
 		case plan.Update:

@@ -138,8 +138,12 @@ func (t terminal) sources(v *view) {
 	heads := titles("SOURCE", "ANSWER", "ROWS", "IN STEP", "CREATE", "UPDATE", "DELETE", "HELD", "WAITING")
 	t.grid(heads, false, func(yield func(cells) bool) {
 		line := func(name, answer string, s plan.Summary) bool {
+			waiting := "" // leaves the column out where nothing waits
+			if v.Total.Waiting > 0 {
+				waiting = number(s.Waiting)
+			}
 			return yield(cells{text: []string{name, answer, number(s.Rows), number(s.InStep), number(s.Create),
-				number(s.Update), number(s.Delete), number(s.Held), number(s.Waiting)}})
+				number(s.Update), number(s.Delete), number(s.Held), waiting}})
 		}
 		for _, s := range v.Shares {
 			if !line(plain(s.Owner), s.answer(), s.Summary) {
@@ -168,6 +172,7 @@ func titles(names ...string) []column {
 		case "ROWS", "IN STEP", "CREATE", "UPDATE", "DELETE", "HELD", "WAITING", "PREFIXES", "IPV4", "IPV6", "USED", "FREE", "CAPACITY", "ROW":
 			heads[i].right = true
 		}
+		heads[i].optional = heads[i].optional || name == "WAITING"
 	}
 	return heads
 }
@@ -250,7 +255,7 @@ func (t terminal) changes(v *view, s *share) {
 			heads = append(heads, titles(result)...)
 		}
 		t.gap()
-		t.line(0, tint(action), v.changesTitle(s, plain(s.Owner), list))
+		t.line(0, tint(action), v.changesTitle(s, plain(s.Owner), plain(string(list[0].Reason)), list))
 		t.grid(heads, false, func(yield func(cells) bool) {
 			for _, e := range list {
 				last := e.result()
@@ -265,14 +270,14 @@ func (t terminal) changes(v *view, s *share) {
 	}
 }
 
-// changesTitle heads changes of one source, action and reason; name is the
-// source as the format writes it.
-func (v *view) changesTitle(s *share, name string, list []entry) string {
+// changesTitle heads changes of one source, action and reason; name and reason
+// are given as the format writes them.
+func (v *view) changesTitle(s *share, name, reason string, list []entry) string {
 	action := list[0].Action.String()
 	if v.DryRun {
 		action = "would " + action
 	}
-	title := name + ": " + action + " " + number(len(list)) + ", " + plain(string(list[0].Reason))
+	title := name + ": " + action + " " + number(len(list)) + ", " + reason
 	if v.waits(s) {
 		title += " (not before a person approves)"
 	}

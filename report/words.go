@@ -74,15 +74,16 @@ func (v *view) mode() string {
 }
 
 // approval is the command that carries the plan out as it is listed, "" where
-// there is nothing to approve or the plan is no longer this one.
+// there is nothing to approve or the plan is no longer this one. It is made to
+// be pasted into a shell, so it holds nothing but a digest.
 func (v *view) approval() string {
-	if v.Digest == "" || v.Plan.Empty() || v.Result != nil && len(v.Result.Outcomes) > 0 {
+	if v.Digest == "" || strings.Trim(v.Digest, "0123456789abcdefABCDEF") != "" || v.Plan.Empty() || v.Result != nil && len(v.Result.Outcomes) > 0 {
 		return ""
 	}
 	if !v.DryRun && len(v.Exceeded) == 0 {
 		return ""
 	}
-	return "allocsync sync --approve " + plain(v.Digest)
+	return "allocsync sync --approve " + v.Digest
 }
 
 // approvalText says what approval is for.
@@ -221,7 +222,7 @@ func advice(r plan.Reason, owner string) string {
 	case plan.Unmanaged:
 		return "Somebody else keeps this row. Leave it, or delete it in NetBox, or give it to the source: set its sync_owner to " + owner + "."
 	case plan.OtherOwner:
-		return "Let the other source answer in full: then it keeps the row or hands it over. If that source is gone for good, set the row's sync_owner to " + owner + "."
+		return "The row is kept by another source or another installation. Settle with it who uses the address; a source of this installation hands the row over once it answers in full. Only if the other is gone for good, set the row's sync_owner to " + owner + "."
 	case plan.UnknownOwner:
 		return "Put the source " + owner + " back into the configuration. If it is gone for good, delete its rows in NetBox, or clear their sync_owner to keep them as your own."
 	case plan.Contested:
