@@ -91,6 +91,10 @@ func (d *decoder) value(n ast.Node, key string, v reflect.Value, c constraints) 
 	case isScalar(v.Type()):
 		d.scalar(n, key, v, c)
 	case v.Kind() == reflect.Struct:
+		if _, null := n.(*ast.NullNode); null && c.required {
+			d.report(pos, key, "is required and has nothing in it")
+			return
+		}
 		d.structure(n, pos, key, v)
 	case v.Kind() == reflect.Map:
 		d.mapping(n, key, v)

@@ -100,7 +100,7 @@ func TestEveryKey(t *testing.T) {
 	lab := c.Sources[0]
 	require.Equal(t, config.Allow{Create: true, Update: true}, lab.Allow)
 	require.Equal(t, config.Gone{Action: config.GoneDeprecate, After: 24 * time.Hour}, lab.Gone)
-	require.Equal(t, config.Limits{Share: 1, FromRows: 20, Count: 5}, lab.Limits, "key by key over the top-level limits")
+	require.Equal(t, config.Limits{Share: 1, FromRows: 20, Count: 4}, lab.Limits)
 	retry := 3
 	require.Equal(t, &options{
 		URL: "https://a", Password: "p", Projects: []string{"one"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
@@ -119,6 +119,12 @@ func TestEveryKey(t *testing.T) {
 	}, rules)
 	_, err := mapping.Compile(rules)
 	require.NoError(t, err)
+	c, _ = mustParse(t, full+"    limits: {count: 9}\nlimits: {share: 0.5}\n")
+	require.Equal(t, config.Limits{Share: 0.5, FromRows: 10, Count: 9}, c.Sources[0].Limits, "key by key over those of the file, which are over the defaults")
+}
+
+func TestRulesAreWhatWasGiven(t *testing.T) {
+	c, rules := mustParse(t, full+"rules: [{set: {skip: true}}]\n")
 	require.Same(t, &rules[0], &(*c.Rules.(*[]mapping.Rule))[0])
 }
 

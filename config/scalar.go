@@ -135,6 +135,9 @@ func (s scalar) string(v reflect.Value, c constraints) string {
 		return ""
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if s.text == "" {
+			return "must not be empty"
+		}
 		if err := u.UnmarshalText([]byte(s.text)); err != nil {
 			if s.loose || c.secret {
 				return fmt.Sprintf("%s is not valid here", s.shown)

@@ -127,12 +127,10 @@ func (s schema) structure(v reflect.Value) object {
 func (s schema) options() []any {
 	var list []any
 	for i, kind := range s.names {
-		then := object{{"properties", object{{"options", object{{"$ref", "#/$defs/" + optionsName(kind)}}}}}}
-		for _, f := range fieldsOf(s.kinds[i].Type().Elem()) {
-			if f.required {
-				then = append(then, member{"required", []string{"options"}})
-				break
-			}
+		ref := object{{"$ref", "#/$defs/" + optionsName(kind)}}
+		then := object{{"properties", object{{"options", object{{"anyOf", []any{ref, object{{"type", "null"}}}}}}}}}
+		if slices.ContainsFunc(fieldsOf(s.kinds[i].Type().Elem()), func(f field) bool { return f.required }) {
+			then = object{{"properties", object{{"options", ref}}}, {"required", []string{"options"}}}
 		}
 		list = append(list, object{
 			{"if", object{{"properties", object{{"kind", object{{"const", kind}}}}}, {"required", []string{"kind"}}}},
@@ -203,7 +201,10 @@ func (s schema) value(v reflect.Value, c constraints) object {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return s.value(reflect.New(t.Elem()).Elem(), c)
-	case t == reflect.TypeFor[Secret](), t.Kind() == reflect.String, reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		c.required = true // an address, say, has no empty form
+		return text(c)
+	case t == reflect.TypeFor[Secret](), t.Kind() == reflect.String:
 		return text(c)
 	case t == reflect.TypeFor[time.Duration]():
 		return orReference(object{{"type", "string"}, {"pattern", `^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`}})
