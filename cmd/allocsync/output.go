@@ -24,8 +24,9 @@ func (o *output) flags(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.path, "output", "o", "", "write the report to this file instead of standard output")
 }
 
-// check settles the format, so that a wrong one is found before any work is
-// done.
+// check settles the format and tries the file's folder, so that what is wrong
+// is found before any work is done: a pass whose report cannot be written has
+// changed NetBox all the same.
 func (o *output) check() error {
 	if o.format == "" {
 		o.format = formatOf(o.path)
