@@ -38,16 +38,14 @@ func TestCheck(t *testing.T) {
 	for _, part := range []string{"4.7.3", "Source lab", "LXD 5.21.2", "5 changes"} {
 		require.Contains(t, o.stdout, part)
 	}
-	require.Empty(t, w.proxy.writes())
+	require.Empty(t, w.rows())
 
-	right := w.rules
 	w.rules = "  - set: {vrf: " + w.vrf + "-nowhere, tenant: nobody-" + w.installation + "}\n"
 	w.configure(source("lab", lxd.socket), source("other", w.folder+"/none"))
 	o = w.mustRun(exitFailed, "check")
 	require.Contains(t, unbroken(o.stdout), w.vrf+"-nowhere")
 	require.Contains(t, unbroken(o.stdout), "no such socket")
-	w.rules = right
-	require.Empty(t, w.proxy.writes())
+	require.Empty(t, w.rows())
 }
 
 // Every mistake in the configuration is reported at once, with its line and
@@ -75,7 +73,7 @@ rules:
 		for _, at := range []string{
 			"bad.yaml:4:10: netbox.token", "bad.yaml:5:3: netbox.pagesize: unknown key", "bad.yaml:9:15: sources[0].options.ur",
 			"bad.yaml:10:11: sources[1].name", "bad.yaml:11:11: sources[1].kind", "bad.yaml:12:17: limits.share",
-			"bad.yaml:14:18: rules[0].set.status",
+			"bad.yaml:14:19: rules[0].set.status",
 		} {
 			require.Contains(t, o.stderr, at)
 		}
