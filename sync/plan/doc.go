@@ -18,10 +18,11 @@
 //	somebody else's row                  | one                | hold: somebody else's row is there
 //	somebody else's row whose reserve_at | one                | in step: used_by, sync_type and hwaddr are
 //	  names the claiming source          |                    |   filled in where empty, nothing else
-//	any                                  | of several sources | the incumbent stays, else the first configured
-//	                                     |                    |   source; the others are held: contested
-//	several own rows                     | one                | the matching one with the lowest ID is kept, the
-//	                                     |                    |   others are deleted
+//	any                                  | of several sources | whoever has a row there keeps it, else the first
+//	                                     |                    |   configured source gets the place; the others
+//	                                     |                    |   are held: contested
+//	several rows of the claiming source  | one                | the one that names the user, else the lowest ID, is
+//	                                     |                    |   kept, the others are deleted
 //	own row                              | none, source       | delete (or mark, see Gone)
 //	                                     |   answered in full |
 //	own row                              | none, source did   | hold: incomplete
@@ -42,6 +43,6 @@
 //
 // A create and a delete of one owner, user, VRF, kind, address family and MAC
 // become one update: renumbering keeps the row, its ID and its history. Then
-// policy (Allow), then limits (Approve). No change touches a place that
+// policy (Allow), then limits (Approve). No change brings a row to a place that
 // another change touches, so a plan can be carried out in any order.
 package plan

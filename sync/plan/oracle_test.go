@@ -257,6 +257,11 @@ func (o *oracle) newcomer(c ipam.Claim, rows []ipam.Stored) ipam.Stored {
 
 // second settles a row at a claimed place that is no claim's.
 func (o *oracle) second(r ipam.Stored) {
+	claims := func(c ipam.Claim) bool { return c.Owner == r.Owner && c.Place == r.Place }
+	if o.configured(r.Owner) && !slices.ContainsFunc(o.in.Claims, claims) {
+		o.unclaimed(r)
+		return
+	}
 	v := verdict{action: plan.Delete, reason: plan.Duplicate, owner: r.Owner, before: r, way: r}
 	switch {
 	case !o.configured(r.Owner):

@@ -21,13 +21,11 @@ func (p *planner) decide(claims, rows []int32) {
 	switch {
 	case len(managed) > 0:
 		p.contest(rest, managed[0])
-		p.drop(rows, true)
 	case len(winners) > 0:
 		p.contest(winners[1:], winners[0])
-		p.drop(p.claimFree(winners[0], rows), true)
-	default:
-		p.drop(rows, false)
+		rows = p.claimFree(winners[0], rows)
 	}
+	p.drop(rows, winners)
 }
 
 // match is the short way for nearly all places of nearly all passes: one claim
@@ -231,24 +229,26 @@ func (p *planner) creation(claim int32) Change {
 	return Change{Action: Create, Reason: New, Owner: c.Owner, After: c.Record}
 }
 
-// drop deals with the rows of a place that no claim is met by. Where the place
-// is claimed they are second rows, else their user is gone.
-func (p *planner) drop(rows []int32, claimed bool) {
+// drop deals with the rows of a place that no claim is met by. A row of a
+// source that claims the place is a second row of it; of any other source the
+// row's user is gone.
+func (p *planner) drop(rows, winners []int32) {
 	for _, r := range rows {
 		row := p.in.Current[r]
 		i, configured := p.source[row.Owner]
+		second := slices.ContainsFunc(winners, func(c int32) bool { return p.in.Claims[c].Owner == row.Owner })
 		removal := Change{Action: Delete, Reason: NowGone, Owner: row.Owner, Before: row}
-		if claimed {
+		if second {
 			removal.Reason = Duplicate
 		}
 		switch {
 		case row.Owner == "":
-		case !configured && !claimed:
+		case !configured && len(winners) == 0:
 			p.hold(UnknownOwner, removal, row, row.Owner+" is not configured here")
 		case !configured:
 		case !p.in.Sources[i].Complete():
 			p.hold(Incomplete, removal, row, strings.Join(p.in.Sources[i].Missing, "; "))
-		case claimed:
+		case second:
 			p.changes = append(p.changes, removal)
 		default:
 			p.gone = append(p.gone, r)

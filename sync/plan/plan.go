@@ -128,7 +128,7 @@ type Held struct {
 	Change Change // what would have been done; its Reason is why it was wanted
 
 	// Row is the row in the way: at the wanted place, or the row itself that
-	// is kept. Zero where the place is free but contested.
+	// is kept. Zero where no row but another claim is in the way: Note names it.
 	Row ipam.Stored
 
 	// Note completes the reason: who else claims the place, or what part of
@@ -136,8 +136,8 @@ type Held struct {
 	Note string
 }
 
-// Plan is what a pass would do, in a fixed order: Changes by action, then
-// Compare of the rows; Held likewise.
+// Plan is what a pass would do, in a fixed order: Changes by action and then
+// row, Held by place.
 type Plan struct {
 	Changes []Change
 	Held    []Held

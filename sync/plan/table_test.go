@@ -223,7 +223,16 @@ func TestRowsOfOthersBesideOwn(t *testing.T) {
 			row(8, lxd, at, "/u"),
 		}, `
 			update 10.1.2.3/24 in VRF dup, /u of lab/maas: handed over from another source: sync_owner "lab/lxd" -> "lab/maas"
-			delete 10.1.2.3/24 in VRF dup, /v of lab/lxd: second row for the same place`},
+			delete 10.1.2.3/24 in VRF dup, /v of lab/lxd: no longer at the source`},
+		{"a row of another source beside a claim is gone there, and marked where that source says so", []part{
+			deprecating(lxd),
+			claim(maas, at, "/u"),
+			row(7, maas, at, "/u"),
+			row(8, lxd, at, "/v"),
+		}, `
+			update 10.1.2.3/24 in VRF dup, /v of lab/lxd: no longer at the source: status "active" -> "deprecated", gone_since "" -> "2026-03-04T05:06:07Z"
+			lab/lxd: 1 marked
+			lab/maas: 1 in step`},
 		{"second rows of an incomplete source stay", []part{
 			incomplete(lxd),
 			claim(lxd, at, "/u"),
