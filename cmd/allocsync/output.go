@@ -34,7 +34,15 @@ func (o *output) check() error {
 	if !slices.Contains(report.Formats(), o.format) {
 		return fmt.Errorf("--format %q: want one of %s", o.format, strings.Join(report.Formats(), ", "))
 	}
-	return nil
+	if o.path == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(o.path), "."+filepath.Base(o.path)+"-*")
+	if err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	_ = f.Close() // nothing was written to it
+	return os.Remove(f.Name())
 }
 
 // kept reports whether the report is of a format that is filed and looked at
