@@ -59,8 +59,8 @@ func TestNetBoxCannotBeUsed(t *testing.T) {
 		spoil func(w *world)
 		says  []string
 	}{
-		"wrong token, version 1":  {func(w *world) { w.token = strings.Repeat("0123", 10) }, []string{"status 403", "netbox.token"}},
-		"wrong token, version 2":  {func(w *world) { w.token = "nbt_aaaaaaaaaaaa." + strings.Repeat("b", 40) }, []string{"status 403", "netbox.token"}},
+		"wrong token, version 1":  {func(w *world) { w.token = strings.Repeat("0123", 10) }, []string{"Invalid v1 token"}},
+		"wrong token, version 2":  {func(w *world) { w.token = "nbt_aaaaaaaaaaaa." + strings.Repeat("b", 40) }, []string{"Invalid v2 token"}},
 		"the URL of a page":       {func(w *world) { w.url += "/login" }, []string{"netbox.url"}},
 		"a portal's page":         {portal, []string{"HTML", "Sign in to Example Corp", "netbox.url"}},
 		"nobody listens":          {func(w *world) { w.url = "http://127.0.0.1:1" }, []string{"connection refused"}},
@@ -125,7 +125,7 @@ func TestViewOnlyToken(t *testing.T) {
 	require.Equal(t, before, w.rows())
 
 	o = w.mustRun(exitFailed, "check")
-	require.Contains(t, unbroken(o.stdout), `"custom_field_data__sync_owner__startswith": "`+w.installation+`/"`, "check proposes the permission")
+	require.Contains(t, unbroken(o.stdout), `"custom_field_data__sync_owner__startswith":"`+w.installation+`/"`, "check proposes the permission")
 }
 
 // The least that the program needs: to view, and to write rows whose owner
