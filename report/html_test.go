@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,4 +97,41 @@ func TestHTMLDifference(t *testing.T) {
 	text := page(t, dryRun())
 	require.True(t, strings.Contains(text, "db-<del>old</del>.shop.example.org"))
 	require.True(t, strings.Contains(text, "db-<ins>1</ins>.shop.example.org"))
+}
+
+// Text can be read in the light and in the dark: WCAG 2.2 asks for a contrast
+// of 4.5 between it and what is behind it.
+func TestContrast(t *testing.T) {
+	text := page(t, report.Report{})
+	light, rest, _ := strings.Cut(text, "prefers-color-scheme: dark")
+	dark, _, _ := strings.Cut(rest, "* { box-sizing")
+	for name, css := range map[string]string{"light": light, "dark": dark} {
+		colors := map[string]float64{}
+		for _, m := range regexp.MustCompile(`--([a-z-]+): (#[0-9a-f]{6});`).FindAllStringSubmatch(css, -1) {
+			colors[m[1]] = luminance(t, m[2])
+		}
+		for pair := range strings.FieldsSeq("ink/page ink/paper ink/faint soft/page soft/paper soft/faint link/page link/paper " +
+			"create/page create/paper delete/page delete/paper create/create-tint update/update-tint delete/delete-tint held/held-tint") {
+			front, back, _ := strings.Cut(pair, "/")
+			require.Contains(t, colors, front)
+			require.Contains(t, colors, back)
+			high, low := max(colors[front], colors[back]), min(colors[front], colors[back])
+			require.GreaterOrEqual(t, (high+.05)/(low+.05), 4.5, "%s: %s", name, pair)
+		}
+	}
+}
+
+// luminance is that of WCAG 2.2.
+func luminance(tb testing.TB, color string) float64 {
+	tb.Helper()
+	n, err := strconv.ParseUint(color[1:], 16, 32)
+	require.NoError(tb, err)
+	part := func(shift int, weight float64) float64 {
+		c := float64(n>>shift&255) / 255
+		if c <= 0.04045 {
+			return weight * c / 12.92
+		}
+		return weight * math.Pow((c+0.055)/1.055, 2.4)
+	}
+	return part(16, .2126) + part(8, .7152) + part(0, .0722)
 }

@@ -67,8 +67,11 @@ func (v *view) headline() string {
 
 // mode says whether anything was written.
 func (v *view) mode() string {
-	if v.DryRun {
+	switch {
+	case v.DryRun:
 		return "dry run: nothing was written"
+	case v.Result == nil || len(v.Result.Outcomes) == 0:
+		return "nothing was written"
 	}
 	return "applied"
 }
