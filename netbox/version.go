@@ -16,8 +16,11 @@ type Version struct {
 // String returns the version as the server writes it.
 func (v Version) String() string { return v.Text }
 
-// oldest is the first release that is supported.
-var oldest = [2]int{3, 7}
+// The first release that is supported.
+const (
+	oldestMajor = 3
+	oldestMinor = 7
+)
 
 func (v Version) atLeast(major, minor int) bool {
 	return v.Major > major || v.Major == major && v.Minor >= minor
@@ -75,8 +78,8 @@ func (c *Client) Status(ctx context.Context) (Version, error) {
 	if err != nil {
 		return Version{}, fmt.Errorf("ask NetBox for its version: %w", err)
 	}
-	if !v.atLeast(oldest[0], oldest[1]) {
-		return v, fmt.Errorf("NetBox %s is too old: %d.%d or later is needed", v, oldest[0], oldest[1])
+	if !v.atLeast(oldestMajor, oldestMinor) {
+		return v, fmt.Errorf("NetBox %s is too old: %d.%d or later is needed", v, oldestMajor, oldestMinor)
 	}
 	return v, nil
 }
