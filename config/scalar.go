@@ -60,10 +60,10 @@ func (d *decoder) raw(n ast.Node, key string, want reflect.Type) (string, bool) 
 		return n.GetToken().Value, true
 	case *ast.NullNode, nil:
 		d.report(start(n), key, "has no value; give one, or remove the key")
-	case *ast.MappingNode:
+	case *ast.MappingNode, *ast.MappingValueNode:
 		hint := ""
-		if n.IsFlowStyle && want.Kind() == reflect.String {
-			hint = "; put a text that begins with { in quotes"
+		if wanted(want) == "text" {
+			hint = "; put a text that holds a : or begins with { in quotes"
 		}
 		d.report(start(n), key, "want %s, not keys with values%s", wanted(want), hint)
 	default:
@@ -166,7 +166,7 @@ func (s scalar) duration(v reflect.Value, c constraints) string {
 	low, _ := time.ParseDuration(c.min)
 	high, err := time.ParseDuration(c.max)
 	if c.min != "" && d < low || c.max != "" && err == nil && d > high {
-		return fmt.Sprintf("%s is out of range; %s", s.shown, c.span())
+		return fmt.Sprintf("%s is out of range; it has to be %s", s.shown, c.span())
 	}
 	v.SetInt(int64(d))
 	return ""
@@ -202,7 +202,7 @@ func (s scalar) number(v reflect.Value, c constraints) string {
 	low, _ := strconv.ParseFloat(c.min, 64)
 	high, _ := strconv.ParseFloat(c.max, 64)
 	if c.min != "" && size < low || c.max != "" && size > high {
-		return fmt.Sprintf("%s is out of range; %s", s.shown, c.span())
+		return fmt.Sprintf("%s is out of range; it has to be %s", s.shown, c.span())
 	}
 	return ""
 }
@@ -229,11 +229,11 @@ func (c constraints) bounded(t reflect.Type) constraints {
 func (c constraints) span() string {
 	switch {
 	case c.max == "":
-		return "it has to be at least " + c.min
+		return "at least " + c.min
 	case c.min == "":
-		return "it may be at most " + c.max
+		return "at most " + c.max
 	}
-	return "it has to be from " + c.min + " to " + c.max
+	return "from " + c.min + " to " + c.max
 }
 
 // shown quotes a text for messages, cut where it is long.

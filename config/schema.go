@@ -147,7 +147,7 @@ func (s schema) field(f field, parent reflect.Value) object {
 	if f.doc != "" {
 		doc := f.doc
 		if f.typ == reflect.TypeFor[time.Duration]() && (f.min != "" || f.max != "") {
-			doc += " Has a range: " + f.span() + "."
+			doc += " It has to be " + f.span() + "."
 		}
 		o = append(o, member{"description", doc})
 	}
