@@ -1,25 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"allocsync/config"
-	"allocsync/fixtures"
 	"allocsync/mapping"
-	"allocsync/netbox/netboxtest"
 	"allocsync/report"
 	"allocsync/sync/worker"
 )
@@ -54,9 +43,10 @@ func (p *program) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the whole job on an embedded NetBox and recorded LXD answers",
 		Long: `demo starts a NetBox that lives in this process's memory, with a few rows that
-people made by hand, and a recorded LXD server. Then it does what a first day
-with allocsync looks like: a dry run, the sync, and a second pass that finds
-nothing to do. Nothing is installed, and nothing leaves this machine.
+people made by hand, and a recorded LXD server. Then it does what the first days
+with allocsync look like: a dry run, the sync, a second pass that finds nothing to
+do, and a pass after something has changed. Nothing is installed, and nothing
+leaves this machine.
 
 --output demo.html writes the report of the dry run to a file as well.`,
 		Args: cobra.NoArgs,
@@ -121,6 +111,11 @@ func (d *demo) run() error {
 	if err := d.pass(false, false); err != nil {
 		return err
 	}
+	d.world.nextDay()
+	d.title("allocsync sync", "a day later: dns1 has another address, ci-runner2 is gone")
+	if err := d.pass(false, false); err != nil {
+		return err
+	}
 	_, err = fmt.Fprint(d.stdout, demoNext)
 	return err
 }
@@ -180,97 +175,4 @@ func (d *demo) show(r report.Report, file bool) error {
 		return nil
 	}
 	return d.write(d.out, r)
-}
-
-// demoWorld is the embedded NetBox and the recorded LXD server.
-type demoWorld struct {
-	netbox  *netboxtest.Server
-	url     string
-	folder  string
-	servers []*http.Server
-}
-
-func openDemoWorld(ctx context.Context) (*demoWorld, error) {
-	folder, err := os.MkdirTemp("", "allocsync-demo-")
-	if err != nil {
-		return nil, err
-	}
-	w := &demoWorld{folder: folder, netbox: netboxtest.New(netboxtest.Options{Version: netboxtest.V47, Token: demoToken})}
-	var listen net.ListenConfig
-	tcp, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	w.url = "http://" + tcp.Addr().String()
-	w.serve(tcp, w.netbox)
-	unix, err := listen.Listen(ctx, "unix", w.socket())
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	w.serve(unix, fixtures.LXD("demo"))
-	return w, nil
-}
-
-func (w *demoWorld) socket() string { return filepath.Join(w.folder, "unix.socket") }
-
-func (w *demoWorld) serve(l net.Listener, h http.Handler) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	w.servers = append(w.servers, server)
-	go func() { _ = server.Serve(l) }() // ends with ErrServerClosed when the demo does
-}
-
-func (w *demoWorld) close() {
-	for _, s := range w.servers {
-		_ = s.Close() // nothing is left to lose
-	}
-	_ = os.RemoveAll(w.folder)
-}
-
-func (w *demoWorld) env(name string) (string, bool) {
-	v, ok := map[string]string{
-		"DEMO_NETBOX_URL":   w.url,
-		"DEMO_NETBOX_TOKEN": demoToken,
-		"DEMO_SOCKET":       w.socket(),
-	}[name]
-	return v, ok
-}
-
-// addHandMadeRows puts what people have entered by hand into the NetBox, over
-// its API, as they would.
-func (w *demoWorld) addHandMadeRows() error {
-	rows := []struct{ path, body string }{
-		{"prefixes", `{"prefix": "192.0.2.192/26", "description": "Office, entered by hand"}`},
-		{"ip-addresses", `{"address": "192.0.2.193/26", "dns_name": "gw.office.example.org"}`},
-		{"ip-addresses", `{"address": "198.51.100.12/24", "dns_name": "www.example.org", "description": "Please ask Ana before changing"}`},
-		{"ip-addresses", `{"address": "192.0.2.130/32", "custom_fields": {"used_by": "/1.0/networks/edge/forwards/192.0.2.130", "sync_owner": "dc2/lxd", "sync_type": "network-forward"}}`},
-	}
-	for _, row := range rows {
-		if err := w.post("/api/ipam/"+row.path+"/", row.body); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *demoWorld) post(path, body string) error {
-	request, err := http.NewRequest(http.MethodPost, w.url+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Token "+demoToken)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err == nil && response.StatusCode != http.StatusCreated {
-		var text bytes.Buffer
-		_ = json.Compact(&text, answer) // what cannot be compacted is shown as it is not: the status tells
-		err = errors.New(response.Status + ": " + text.String())
-	}
-	return err
 }

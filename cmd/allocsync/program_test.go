@@ -210,7 +210,7 @@ func TestDemo(t *testing.T) {
 	l := newLab(t)
 	page := filepath.Join(l.folder, "demo.html")
 	out := l.mustRun(t, exitInStep, "demo", "--output", page)
-	for _, want := range []string{"6 custom fields made", "to create", "somebody else's row is there", "the row belongs to another owner", "32 created", "32 in step", "allocsync check"} {
+	for _, want := range []string{"6 custom fields made", "to create", "somebody else's row is there", "the row belongs to another owner", "32 created", "32 in step", "1 updated, 2 deleted", "allocsync check"} {
 		require.Contains(t, out.stdout, want)
 	}
 	require.FileExists(t, page)
