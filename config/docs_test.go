@@ -1,15 +1,15 @@
 package config_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
 	"allocsync/config"
@@ -18,13 +18,50 @@ import (
 
 const page = "../docs/configuration.md"
 
-// published is the schema of the program, decoded.
-func published(t testing.TB) map[string]any {
+// schemaNode is a piece of the program's schema whose members keep their order.
+type schemaNode struct{ yaml.MapSlice }
+
+// published is the schema of the program. JSON is YAML, and the YAML decoder
+// can keep the order of keys.
+func published(t testing.TB) schemaNode {
 	t.Helper()
 	var rules []mapping.Rule
-	var schema map[string]any
-	require.NoError(t, json.Unmarshal(config.Schema(realKinds(), &rules), &schema))
-	return schema
+	var root yaml.MapSlice
+	require.NoError(t, yaml.UnmarshalWithOptions(config.Schema(realKinds(), &rules), &root, yaml.UseOrderedMap()))
+	return schemaNode{root}
+}
+
+func (n schemaNode) member(key string) any {
+	for _, m := range n.MapSlice {
+		if m.Key == key {
+			return m.Value
+		}
+	}
+	return nil
+}
+
+// node returns a member that is an object, an empty one where there is none.
+func (n schemaNode) node(key string) schemaNode {
+	inner, _ := n.member(key).(yaml.MapSlice)
+	return schemaNode{inner}
+}
+
+// first returns the first of a list of objects, and whether there is one.
+func (n schemaNode) first(key string) (schemaNode, bool) {
+	list, _ := n.member(key).([]any)
+	if len(list) == 0 {
+		return schemaNode{}, false
+	}
+	inner, ok := list[0].(yaml.MapSlice)
+	return schemaNode{inner}, ok
+}
+
+func (n schemaNode) keys() []string {
+	var keys []string
+	for _, m := range n.MapSlice {
+		keys = append(keys, m.Key.(string))
+	}
+	return keys
 }
 
 // The tables of keys in the documentation are made from the code.
@@ -36,7 +73,7 @@ func TestDocumentedKeys(t *testing.T) {
 	got := blocks.ReplaceAllStringFunc(text, func(block string) string {
 		name := blocks.FindStringSubmatch(block)[1]
 		seen[name] = true
-		return fmt.Sprintf("<!-- keys: %s-->\n%s<!-- /keys -->", strings.TrimPrefix(name+" ", " "), keyTable(t, schema, name))
+		return fmt.Sprintf("<!-- keys: %s-->\n%s<!-- /keys -->", strings.TrimPrefix(name+" ", " "), keyTable(schema, name))
 	})
 	for _, name := range append(sections(), optionSections(schema)...) {
 		require.True(t, seen[name], "%s has no block <!-- keys: %s -->", page, name)
@@ -51,72 +88,58 @@ func sections() []string {
 	return []string{"", "netbox", "limits", "sources", "sources.allow", "sources.gone", "rules", "rules.match", "rules.set"}
 }
 
-func optionSections(schema map[string]any) []string {
-	var names []string
-	for _, name := range sortedKeys(schema["$defs"].(map[string]any)) {
-		if strings.HasPrefix(name, "options-") {
-			names = append(names, name)
-		}
-	}
-	return names
+func optionSections(schema schemaNode) []string {
+	return slices.DeleteFunc(schema.node("$defs").keys(), func(name string) bool { return !strings.HasPrefix(name, "options-") })
 }
 
-// keyTable lists the keys of one section. The order is that of the code, which
-// decoding the schema has lost: it is found in its text.
-func keyTable(t testing.TB, schema map[string]any, name string) string {
-	t.Helper()
+// keyTable lists the keys of one section, in the order of the code.
+func keyTable(schema schemaNode, name string) string {
 	at := schema
 	if strings.HasPrefix(name, "options-") {
-		at = schema["$defs"].(map[string]any)[name].(map[string]any)
+		at = schema.node("$defs").node(name)
 	} else if name != "" {
 		for step := range strings.SplitSeq(name, ".") {
-			at = inside(at["properties"].(map[string]any)[step].(map[string]any))
+			at = at.node("properties").node(step).inside()
 		}
 	}
-	properties := at["properties"].(map[string]any)
-	required := map[string]bool{}
-	list, _ := at["required"].([]any)
-	for _, key := range list {
-		required[key.(string)] = true
-	}
+	required, _ := at.member("required").([]any)
+	properties := at.node("properties")
 	var b strings.Builder
 	b.WriteString("| key | value | default | |\n|---|---|---|---|\n")
-	for _, key := range keysInOrder(t, name, properties) {
-		p := properties[key].(map[string]any)
-		preset := "required"
-		if !required[key] {
-			preset = ""
-			if d, ok := p["default"]; ok {
-				if n, isNumber := d.(float64); isNumber {
-					d = strconv.FormatFloat(n, 'f', -1, 64)
-				}
-				preset = fmt.Sprintf("`%v`", d)
-			}
-		}
-		if _, secret := properties[key+"_file"]; secret && strings.Contains(fmt.Sprint(at["allOf"]), "oneOf:[map[required:["+key+"]]") {
+	for _, key := range properties.keys() {
+		p := properties.node(key)
+		preset := ""
+		d := p.member("default")
+		switch {
+		case slices.Contains(required, any(key)):
+			preset = "required"
+		case properties.member(key+"_file") != nil && strings.Contains(fmt.Sprint(at.member("allOf")), "required ["+key+"]"):
 			preset = "required, or `" + key + "_file`"
+		case d != nil:
+			preset = fmt.Sprintf("`%v`", d)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, sortOf(p), preset, p["description"])
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, p.sort(), preset, p.member("description"))
 	}
 	return b.String()
 }
 
 // inside is the schema of what a key holds: of a list, its elements.
-func inside(s map[string]any) map[string]any {
-	if several, ok := s["anyOf"].([]any); ok {
-		return inside(several[0].(map[string]any))
+func (n schemaNode) inside() schemaNode {
+	if first, ok := n.first("anyOf"); ok {
+		return first.inside()
 	}
-	if items, ok := s["items"].(map[string]any); ok {
-		return inside(items)
+	if items := n.node("items"); items.MapSlice != nil {
+		return items.inside()
 	}
-	return s
+	return n
 }
 
-func sortOf(s map[string]any) string {
-	if several, ok := s["anyOf"].([]any); ok {
-		return sortOf(several[0].(map[string]any))
+// sort says in a word or two what may be written.
+func (n schemaNode) sort() string {
+	if first, ok := n.first("anyOf"); ok {
+		return first.sort()
 	}
-	if enum, ok := s["enum"].([]any); ok {
+	if enum, ok := n.member("enum").([]any); ok {
 		var words []string
 		for _, w := range enum {
 			if w != "" {
@@ -125,71 +148,30 @@ func sortOf(s map[string]any) string {
 		}
 		return strings.Join(words, ", ")
 	}
-	switch s["type"] {
+	switch n.member("type") {
 	case "array":
-		if inner := sortOf(s["items"].(map[string]any)); inner != "text" && inner != "keys" {
+		if inner := n.node("items").sort(); inner != "text" && inner != "keys" {
 			return "list of " + inner
 		}
 		return "list"
 	case "string":
-		if pattern, ok := s["pattern"].(string); ok && strings.Contains(pattern, "ns|us") {
+		if pattern, ok := n.member("pattern").(string); ok && strings.Contains(pattern, "ns|us") {
 			return "duration"
 		}
 		return "text"
 	case "boolean":
 		return "`true`, `false`"
 	case "integer", "number":
-		low, hasLow := s["minimum"]
-		high, hasHigh := s["maximum"]
+		low, high := n.member("minimum"), n.member("maximum")
 		switch {
-		case hasLow && hasHigh:
+		case low != nil && high != nil:
 			return fmt.Sprintf("%v to %v", low, high)
-		case hasLow:
+		case low != nil:
 			return fmt.Sprintf("from %v", low)
 		}
 		return "number"
 	}
 	return "keys"
-}
-
-// keysInOrder returns the keys of a section in the order of the code.
-func keysInOrder(t testing.TB, name string, properties map[string]any) []string {
-	t.Helper()
-	var rules []mapping.Rule
-	text := string(config.Schema(realKinds(), &rules))
-	if name != "" { // begin where the section does
-		step := name[strings.LastIndex(name, ".")+1:]
-		if before, _, nested := strings.Cut(name, "."); nested {
-			text = text[strings.Index(text, `"`+before+`": {`):]
-		}
-		i := strings.Index(text, `"`+step+`": {`)
-		require.GreaterOrEqual(t, i, 0, name)
-		text = text[i:]
-	}
-	at := map[string]int{}
-	keys := sortedKeys(properties)
-	indent := indentOf(text)
-	for _, key := range keys {
-		at[key] = strings.Index(text, "\n"+indent+`"`+key+`": {`)
-		require.GreaterOrEqual(t, at[key], 0, key)
-	}
-	sortBy(keys, func(k string) int { return at[k] })
-	return keys
-}
-
-// indentOf finds the indentation of the first "properties" of text and adds
-// one step: that of its keys.
-func indentOf(text string) string {
-	m := regexp.MustCompile(`\n( *)"properties": \{`).FindStringSubmatch(text)
-	return m[1] + "  "
-}
-
-func sortBy(keys []string, by func(string) int) {
-	for i := range keys {
-		for j := i; j > 0 && by(keys[j]) < by(keys[j-1]); j-- {
-			keys[j], keys[j-1] = keys[j-1], keys[j]
-		}
-	}
 }
 
 // Every YAML block that begins with "# allocsync.yaml" is a complete file:
