@@ -142,12 +142,10 @@ func (i *incus) mustLease(n net81, name string) string {
 
 // rules keep a test to its own networks: everything else that the server hands
 // out belongs to other tests.
-func (i *incus) rules(vrf string, forwards ...string) string {
-	ours := slices.Concat(
-		[]string{i.a.v4(0) + "/24", i.b.v4(0) + "/24", i.a.v6(0) + "/64", i.b.v6(0) + "/64"}, forwards)
+func (i *incus) rules(vrf string) string {
 	return fmt.Sprintf(`  - set: {skip: true}
-  - name: the networks of this test
-    match: {cidr: ["%s"]}
+  - name: what is on the networks of this test
+    match: {network: [%s, %s]}
     set: {skip: false, vrf: %s}
-`, strings.Join(ours, `", "`), vrf)
+`, i.a.name, i.b.name, vrf)
 }

@@ -19,7 +19,7 @@ func newLifecycle(t *testing.T) *lifecycle {
 	t.Helper()
 	w := newWorld(t)
 	l := &lifecycle{world: w, incus: newIncus(t)}
-	w.rules = l.incus.rules(w.vrf, "203.0.113.0/24", "2001:db8:99::/48") + "  - match: {cidr: [203.0.113.0/24, 2001:db8:99::/48], network: [brpub]}\n    set: {skip: true}\n"
+	w.rules = l.incus.rules(w.vrf)
 	w.configure(source("lab", l.incus.socket))
 	return l
 }

@@ -35,7 +35,16 @@ type outcome struct {
 }
 
 func (o outcome) String() string {
-	return "--- standard output\n" + o.stdout + "\n--- standard error\n" + o.stderr
+	return "--- standard output\n" + shortened(o.stdout) + "\n--- standard error\n" + shortened(o.stderr)
+}
+
+// shortened keeps the message of a test that fails readable.
+func shortened(s string) string {
+	const most = 3000
+	if len(s) <= 2*most {
+		return s
+	}
+	return s[:most] + "\n[…]\n" + s[len(s)-most:]
 }
 
 // running is the program while it runs.

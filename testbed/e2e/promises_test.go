@@ -123,22 +123,33 @@ func TestHandMadeRowIsHeld(t *testing.T) {
 	w.netbox.mustCreate(t, "ipam/ip-addresses", object{
 		"address": "10.81.1.1/24", "vrf": w.vrfID, "dns_name": "by-hand.example.org", "description": "Ask Ana",
 	})
-	hand := w.rows()
+	w.netbox.mustCreate(t, "ipam/prefixes", object{"prefix": "10.81.0.0/16", "vrf": w.vrfID, "status": "container"})
+	hand := w.rows().by()
 	lxd := newLXD(t, br0(), instance("x", "10.81.1.1"), instance("y", "10.81.1.2"))
 	w.configure(source("lab", lxd.socket))
 
 	for range 2 { // also when it has been seen before
 		r := w.mustSync(exitInStep)
-		require.Equal(t, []string{"create 10.81.1.1/16: somebody else's row is there"}, r.heldLines())
-		require.Equal(t, hand[0].ID, r.Held[0].Row.ID)
-		require.NotEmpty(t, r.Held[0].Advice)
+		require.Equal(t, []string{
+			"create 10.81.0.0/16: somebody else's row is there", "create 10.81.1.1/16: somebody else's row is there",
+		}, r.heldLines())
+		require.Equal(t, hand["10.81.1.1/24"].ID, r.Held[1].Row.ID)
+		require.NotEmpty(t, r.Held[1].Advice)
 	}
-	require.Equal(t, hand[0], w.rows().by()["10.81.1.1/24"])
+	mustBeUntouched := func() {
+		t.Helper()
+		now := w.rows().by()
+		require.Len(t, now, 4, "two rows by hand, the gateway and y")
+		for address, row := range hand {
+			require.Equal(t, row, now[address])
+		}
+	}
+	mustBeUntouched()
 
 	// Nor is it deleted with its would-be user.
 	lxd.lists(br0(), instance("y", "10.81.1.2"))
 	w.mustInStep()
-	require.Equal(t, hand[0], w.rows().by()["10.81.1.1/24"])
+	mustBeUntouched()
 }
 
 // One 502 of NetBox's proxy, on a read or on a write, does not end the run.

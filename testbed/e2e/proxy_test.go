@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +34,7 @@ type proxy struct {
 
 	mu      sync.Mutex
 	log     []request
+	open    int // requests that have no answer yet
 	fault   func(request) fault
 	release chan struct{} // closed at the end: silent answers give up
 }
@@ -48,13 +50,21 @@ func newProxy(t *testing.T, target string) *proxy {
 	to, err := url.Parse(target)
 	require.NoError(t, err)
 	p := &proxy{release: make(chan struct{})}
-	behind := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	reverse := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	behind := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// NetBox finishes what it has begun, whether or not the client waits;
+		// so does the proxy, in order to know when it is done. The bare writer
+		// hides that the client's leaving can be noticed.
+		bare := struct{ http.ResponseWriter }{w}
+		reverse.ServeHTTP(bare, r.WithContext(context.WithoutCancel(r.Context())))
+	})
 	p.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		defer p.closed()
 		p.pass(w, r, behind, p.note(r, string(body)))
 	}))
 	t.Cleanup(func() {
@@ -76,10 +86,24 @@ func (p *proxy) note(r *http.Request, body string) fault {
 		}
 	}
 	p.log = append(p.log, q)
+	p.open++
 	if p.fault == nil {
 		return noFault
 	}
 	return p.fault(q)
+}
+
+func (p *proxy) closed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open--
+}
+
+// idle reports whether every request has been answered, or given up.
+func (p *proxy) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open == 0
 }
 
 func (p *proxy) pass(w http.ResponseWriter, r *http.Request, behind http.Handler, f fault) {
@@ -141,4 +165,15 @@ func (p *proxy) writes() []request {
 // "prefixes" or "ip-addresses".
 func (r request) isOf(method, kind string) bool {
 	return r.method == method && strings.HasPrefix(r.path, "/api/ipam/"+kind+"/")
+}
+
+// batches is how many bulk creations of a kind were sent.
+func (p *proxy) batches(kind string) int {
+	n := 0
+	for _, r := range p.requests() {
+		if r.isOf(http.MethodPost, kind) {
+			n++
+		}
+	}
+	return n
 }

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"encoding/csv"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -136,15 +135,7 @@ func TestInterrupt(t *testing.T) {
 	lxd := newLXD(t, append(instances(n), br0())...)
 	w.configure(source("lab", lxd.socket))
 	r := w.start("sync", "--format", "json")
-	second := func() bool {
-		for _, q := range w.proxy.requests() {
-			if q.isOf(http.MethodPost, "ip-addresses") && q.n == 2 {
-				return true
-			}
-		}
-		return false
-	}
-	mustBecome(t, time.Minute, "the second batch of addresses", second)
+	mustBecome(t, time.Minute, "the second batch of addresses", func() bool { return w.proxy.batches("ip-addresses") >= 2 })
 	r.signal(syscall.SIGINT)
 	o := r.mustEnd(30 * time.Second)
 	require.Equal(t, exitPartly, o.code, "%s", o)
@@ -172,24 +163,6 @@ func TestInterruptWhileReading(t *testing.T) {
 	require.Equal(t, exitFailed, o.code)
 	require.Contains(t, o.stderr, "interrupted")
 	require.Empty(t, w.proxy.writes())
-}
-
-// Two runs of one configuration at the same time, as when a person does not
-// wait for the timer: no row is there twice, and none is missing.
-func TestTwoAtTheSameTime(t *testing.T) {
-	const n = 60
-	w := newWorld(t)
-	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
-	first, second := w.start("sync"), w.start("sync")
-	for _, r := range []*running{first, second} {
-		o := r.wait()
-		require.Contains(t, []int{exitInStep, exitPartly}, o.code, "%s", o)
-	}
-	w.mustSync(exitInStep)
-	rows := w.rows()
-	require.Len(t, rows, n+2)
-	require.Len(t, rows.by(), n+2)
-	w.mustInStep()
 }
 
 // sync --every goes on until it is told to stop, also after a pass that

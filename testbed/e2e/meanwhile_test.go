@@ -1,0 +1,146 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A row that a person changed after it was read is not deleted.
+func TestRowChangedMeanwhileIsKept(t *testing.T) {
+	w := newWorld(t)
+	lxd := newLXD(t, append(instances(3), br0())...)
+	w.configure(source("lab", lxd.socket))
+	w.mustSync(exitInStep)
+	row := w.rows().by()["10.81.3.3/16"]
+
+	lxd.lists(append(instances(2), br0())...)
+	w.proxy.forget()
+	w.proxy.breaks(func(r request) fault {
+		if r.isOf(http.MethodGet, "ip-addresses") && r.n == 2 { // the look just before the delete
+			w.netbox.must(t, http.MethodPatch, row.path(), object{"description": "mine now"})
+		}
+		return noFault
+	})
+	r := w.mustSync(exitPartly)
+	require.Equal(t, []string{"kept delete 10.81.3.3/16"}, r.lines())
+	require.Equal(t, "mine now", w.rows().by()["10.81.3.3/16"].Description)
+}
+
+// A row that a person makes between the reading and the writing is refused by
+// NetBox. The other rows of the batch are made all the same, and the report
+// gives NetBox's words for this one.
+func TestRowMadeMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.configure(source("lab", newLXD(t, append(instances(9), br0())...).socket))
+	w.proxy.breaks(func(r request) fault {
+		if r.isOf(http.MethodPost, "ip-addresses") && r.n == 1 {
+			w.netbox.mustCreate(t, "ipam/ip-addresses", object{"address": "10.81.3.4/24", "vrf": w.vrfID, "description": "by hand"})
+		}
+		return noFault
+	})
+	r := w.mustSync(exitPartly)
+	require.Equal(t, 10, r.Totals.Done)
+	require.Equal(t, 1, r.Totals.Refused)
+	for _, c := range r.Changes {
+		if c.Status == "refused" {
+			require.Equal(t, "refused create 10.81.3.4/16", c.line())
+			require.Contains(t, c.Detail, "Duplicate IP address found")
+		}
+	}
+	require.Len(t, w.rows(), 11)
+	require.Equal(t, "by hand", w.rows().by()["10.81.3.4/24"].Description)
+	require.Equal(t, []string{"create 10.81.3.4/16: somebody else's row is there"}, w.mustInStep().heldLines())
+}
+
+// A run that is killed leaves nothing that the next one does not put right.
+func TestKilled(t *testing.T) {
+	const n = 120
+	w := newWorld(t)
+	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
+	r := w.start("sync")
+	mustBecome(t, time.Minute, "the second batch of addresses", func() bool { return w.proxy.batches("ip-addresses") >= 2 })
+	r.signal(syscall.SIGKILL)
+	<-r.done
+	// NetBox goes on with the request that it has.
+	mustBecome(t, 30*time.Second, "NetBox is idle", func() bool { return w.proxy.idle() })
+
+	w.mustSync(exitInStep)
+	rows := w.rows()
+	require.Len(t, rows, n+2)
+	require.Len(t, rows.by(), n+2)
+	w.mustInStep()
+}
+
+// Two runs of one configuration at the same time, as when a person does not
+// wait for the timer: no row is there twice, and none is missing.
+func TestTwoAtTheSameTime(t *testing.T) {
+	const n = 60
+	w := newWorld(t)
+	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
+	first, second := w.start("sync"), w.start("sync")
+	for _, r := range []*running{first, second} {
+		o := r.wait()
+		require.Contains(t, []int{exitInStep, exitPartly}, o.code, "%s", o)
+	}
+	w.mustSync(exitInStep)
+	rows := w.rows()
+	require.Len(t, rows, n+2)
+	require.Len(t, rows.by(), n+2)
+	w.mustInStep()
+}
+
+// What new addresses cost: one request for each batch, not several for each
+// address.
+func TestCostOfNewAddresses(t *testing.T) {
+	const n = 149
+	w := newWorld(t)
+	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
+	r := w.mustSync(exitInStep)
+	require.Equal(t, n+2, r.Totals.Done)
+	require.Len(t, w.proxy.writes(), 1+3, "one batch of prefixes, three of addresses")
+	require.LessOrEqual(t, len(w.proxy.requests()), 14)
+	require.Equal(t, r.Requests.Sent, len(w.proxy.requests()), "the report counts what was really sent")
+	require.LessOrEqual(t, w.mustInStep().Requests.Sent, 6)
+}
+
+// Networks that overlap live side by side in VRFs.
+func TestOverlappingNetworks(t *testing.T) {
+	w := newWorld(t)
+	second := w.vrf + "-second"
+	w.netbox.mustCreate(t, "ipam/vrfs", object{"name": second})
+	a, b := newLXD(t, append(instances(3), br0())...), newLXD(t, append(instances(3), br0())...)
+	w.rules = "  - set: {vrf: " + w.vrf + "}\n  - match: {source: b}\n    set: {vrf: " + second + "}\n"
+	w.configure(source("a", a.socket), source("b", b.socket))
+	r := w.mustSync(exitInStep)
+	require.Equal(t, 10, r.Totals.Done)
+	require.Empty(t, r.Held)
+	require.Len(t, w.rows(), 5)
+	w.mustInStep()
+
+	a.lists(append(instances(2), br0())...)
+	require.Equal(t, []string{"done delete 10.81.3.3/16"}, w.mustSync(exitInStep).lines())
+	require.Len(t, w.rows(), 4)
+	require.Equal(t, 9, w.mustInStep().Totals.InStep)
+}
+
+// A pass for one source leaves the others' rows alone, as if they were dead.
+func TestOneSourceOnly(t *testing.T) {
+	w := newWorld(t)
+	a, b := newLXD(t, append(instances(3), br0())...), newLXD(t, instance("x", "10.81.9.1"))
+	w.configure(source("a", a.socket), source("b", b.socket))
+	w.mustSync(exitInStep)
+	before := w.rows().of(w.owner("a"))
+
+	a.lists(br0())
+	b.lists(instance("x", "10.81.9.2"))
+	r := w.mustSync(exitInStep, "--source", "b")
+	require.Len(t, r.Changes, 1)
+	require.True(t, strings.HasPrefix(r.lines()[0], "done update 10.81.9.2/"), r.lines()[0])
+	require.Equal(t, before, w.rows().of(w.owner("a")))
+	require.Contains(t, w.mustRun(exitFailed, "sync", "--source", "c").stderr, "there are: a, b")
+}
