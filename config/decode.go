@@ -58,9 +58,7 @@ func (d *decoder) value(n ast.Node, key string, v reflect.Value, c constraints) 
 		return
 	}
 	if d.inAlias > 0 {
-		if d.aliased++; d.aliased > maxAliased {
-			return // reported by alias
-		}
+		d.aliased++ // lists and maps stop over too many; alias reports it
 	}
 	pos := start(n)
 	if d.inAlias == 0 {

@@ -181,7 +181,11 @@ func TestDocumentedExamples(t *testing.T) {
 	v := newValidator(t, func() []byte { var rules []mapping.Rule; return config.Schema(realKinds(), &rules) }())
 	complete := 0
 	for _, name := range documents(t) {
-		for i, block := range yamlBlocks(mustRead(t, name)) {
+		blocks := yamlBlocks(mustRead(t, name))
+		if filepath.Ext(name) == ".yaml" {
+			blocks = []string{"# allocsync.yaml\n" + mustRead(t, name)}
+		}
+		for i, block := range blocks {
 			if strings.HasPrefix(block, "rules:") {
 				block = "# allocsync.yaml\ninstallation: x\nnetbox: {url: 'https://a', token: a}\nsources: [{name: lab, kind: lxd}]\n" + block
 			}
@@ -191,7 +195,8 @@ func TestDocumentedExamples(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", filepath.Base(name), i), func(t *testing.T) {
 				complete++
 				var rules []mapping.Rule
-				_, err := config.Parse(filepath.Join(newSecrets(t, block), "allocsync.yaml"), []byte(block), anyVariable, realKinds(), &rules)
+				block, folder := withSecrets(t, block)
+				_, err := config.Parse(filepath.Join(folder, "allocsync.yaml"), []byte(block), anyVariable, realKinds(), &rules)
 				require.NoError(t, err)
 				_, err = mapping.Compile(rules)
 				require.NoError(t, err)
@@ -206,7 +211,7 @@ func TestDocumentedExamples(t *testing.T) {
 func documents(t testing.TB) []string {
 	t.Helper()
 	names := []string{page}
-	for _, pattern := range []string{"../README.md", "../docs/*.md", "../docs/sources/*.md", "../docs/deploy/*.md"} {
+	for _, pattern := range []string{"../README.md", "../docs/*.md", "../docs/sources/*.md", "../docs/deploy/*.yaml"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, name := range found {
@@ -233,15 +238,16 @@ func anyVariable(name string) (string, bool) {
 	return "value", true
 }
 
-// newSecrets makes a folder with the files that hold an example's secrets.
-func newSecrets(t testing.TB, block string) string {
+// withSecrets makes a folder with the files that hold an example's secrets. A
+// path that begins with / leads into that folder then.
+func withSecrets(t testing.TB, block string) (text, folder string) {
 	t.Helper()
-	folder := t.TempDir()
-	for _, m := range regexp.MustCompile(`\b(?:token|password|secret)_file: *([^\s,}]+)`).FindAllStringSubmatch(block, -1) {
-		require.False(t, filepath.IsAbs(m[1]), "%s: examples name files beside them, so that this test can make them", m[1])
-		name := filepath.Join(folder, m[1])
+	folder = t.TempDir()
+	secret := regexp.MustCompile(`(\b(?:token|password|secret)_file: *)/?([^\s,}]+)`)
+	for _, m := range secret.FindAllStringSubmatch(block, -1) {
+		name := filepath.Join(folder, m[2])
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
 		require.NoError(t, os.WriteFile(name, []byte("secret\n"), 0o600))
 	}
-	return folder
+	return secret.ReplaceAllString(block, "$1$2"), folder
 }

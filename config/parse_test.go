@@ -170,3 +170,36 @@ func TestWithoutRules(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, c.Rules)
 }
+
+func TestURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://netbox.example.org":        "",
+		"http://10.1.2.3:8000/netbox/api/":  "",
+		"http://[fd00::1]:8000":             "",
+		"netbox.example.org":                "want a URL such as https://netbox.example.org",
+		"ftp://netbox.example.org":          "want a URL such as https://netbox.example.org",
+		"https:///x":                        "want a URL such as https://netbox.example.org",
+		"https://net box":                   "want a URL such as https://netbox.example.org",
+		"https://me:s3cret@netbox.org":      "must not hold a user or a password; the token is a key of its own",
+		"https://netbox.example.org/?a=1":   "must end with the path; remove what follows the ? or #",
+		"https://netbox.example.org/#token": "must end with the path; remove what follows the ? or #",
+	} {
+		_, _, err := parse(strings.Replace(full, "https://netbox.example.org", url, 1))
+		if want == "" {
+			require.NoError(t, err, url)
+		} else {
+			require.EqualError(t, err, "dir/a.yaml:2:15: netbox.url: "+want, url)
+		}
+	}
+}
+
+// Types nest to a fixed depth, so aliases cannot grow a file without end, but
+// a list of thousands can stand in each of thousands of rules.
+func TestAliasesAreBounded(t *testing.T) {
+	list := "&l [" + strings.Repeat("x,", 10_000) + "]"
+	text := full + "rules:\n  - &r {match: {type: " + list + ", name: *l}, set: {tags: *l}}\n" + strings.Repeat("  - *r\n", 10_000)
+	begin := time.Now()
+	_, _, err := parse(text)
+	require.ErrorContains(t, err, "aliases stand for more than 10000 values")
+	require.Less(t, time.Since(begin), 20*time.Second)
+}

@@ -209,12 +209,19 @@ func (s scalar) number(v reflect.Value, c constraints) string {
 
 // bounded narrows the range to what the type can hold.
 func (c constraints) bounded(t reflect.Type) constraints {
-	if t.Kind() < reflect.Int || t.Kind() > reflect.Uint64 || t.Bits() == 64 {
+	if t.Kind() < reflect.Int || t.Kind() > reflect.Uint64 {
 		return c
 	}
-	low, high := 0, 1<<t.Bits()-1
-	if t.Kind() <= reflect.Int64 {
-		low, high = -1<<(t.Bits()-1), 1<<(t.Bits()-1)-1
+	unsigned := t.Kind() >= reflect.Uint
+	if c.min == "" && unsigned {
+		c.min = "0"
+	}
+	if t.Bits() == 64 { // strconv finds what does not fit
+		return c
+	}
+	low, high := -1<<(t.Bits()-1), 1<<(t.Bits()-1)-1
+	if unsigned {
+		high = 1<<t.Bits() - 1
 	}
 	if c.min == "" {
 		c.min = strconv.Itoa(low)

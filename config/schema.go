@@ -268,9 +268,6 @@ func number(v reflect.Value, c constraints) object {
 		o = object{{"type", "number"}}
 	}
 	c = c.bounded(v.Type())
-	if c.min == "" && v.CanUint() {
-		c.min = "0"
-	}
 	if c.min != "" {
 		o = append(o, member{"minimum", json.Number(c.min)})
 	}
