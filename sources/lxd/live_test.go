@@ -20,7 +20,7 @@ import (
 // realIncus is the server that testbed/incus starts. The tests that use it
 // call what they make src-… and remove it again, as others use it too.
 type realIncus struct {
-	tb                                       testing.TB
+	tb                                      testing.TB
 	socket, url, cert, key, serverCert, cli string
 }
 
