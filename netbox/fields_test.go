@@ -2,7 +2,6 @@ package netbox
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -173,5 +172,5 @@ func TestCheck(t *testing.T) {
 		require.Contains(t, mustOpen(t, Options{URL: "https://nb.example", Token: "t", TLSSkipVerify: true}).checkWay()[0].Text, "not checked")
 		require.Empty(t, mustOpen(t, Options{URL: "http://[::1]:80", Token: "t"}).checkWay())
 	})
-	require.True(t, json.Valid([]byte(constraint(`d"c1`, ipam.OwnerField))), fmt.Sprint("a constraint can be pasted into NetBox"))
+	require.True(t, json.Valid([]byte(constraint(`d"c1`, ipam.OwnerField))), "a constraint can be pasted into NetBox")
 }

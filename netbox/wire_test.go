@@ -137,7 +137,7 @@ func TestNotNetBox(t *testing.T) {
 		"too old":           {jsonAnswer(200, `{"netbox-version": "3.6.9"}`), "NetBox 3.6.9 is too old: 3.7 or later is needed"},
 		"a garbled version": {jsonAnswer(200, `{"netbox-version": "four"}`), `version "four"`},
 		"a redirect to TLS": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://u:hunter2@nb.example"+r.URL.Path, 301)
+			http.Redirect(w, r, "https://u:hunter2@nb.example"+r.URL.Path, http.StatusMovedPermanently)
 		}, "redirected to https://nb.example/api/status/; set netbox.url"},
 		"plain text": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("pong")) }, `got "text/plain" (pong)`},
 		"an unknown host": {func(w http.ResponseWriter, _ *http.Request) {
