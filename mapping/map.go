@@ -16,9 +16,10 @@ type Input struct {
 }
 
 // Mapped is what became of the allocations. Each of them is one of Claims,
-// Skipped or Problems; allocations that say the same share one claim.
+// Skipped or Problems; what one user of a source states several times about one
+// place shares one claim, that of the lowest rank.
 type Mapped struct {
-	Claims   []ipam.Claim // sorted by ipam.Claim.Compare, no two of them equal
+	Claims   []ipam.Claim // sorted by ipam.Claim.Compare; one user claims a place once
 	Skipped  []Skip       // sorted by owner and allocation
 	Problems []Problem    // sorted likewise
 }
@@ -213,8 +214,10 @@ func rank(f *fact) uint8 {
 	return 3
 }
 
-// sortClaims sorts by ipam.Claim.Compare and merges what is equal in every
-// field. Nearly all places differ, so looking at them first spares the rest.
+// sortClaims sorts by ipam.Claim.Compare and keeps one claim for each user of a
+// place: that one user states an address twice, as its configuration and as its
+// lease, is no conflict, and the lowest rank says it best. Nearly all places
+// differ, so looking at them first spares the rest.
 func sortClaims(claims *[]ipam.Claim) {
 	slices.SortFunc(*claims, func(a, b ipam.Claim) int {
 		if c := a.Place.Compare(b.Place); c != 0 {
@@ -222,5 +225,27 @@ func sortClaims(claims *[]ipam.Claim) {
 		}
 		return a.Compare(b)
 	})
-	*claims = slices.Compact(*claims)
+	kept := (*claims)[:0]
+	for _, c := range *claims {
+		if !stated(kept, &c) {
+			kept = append(kept, c)
+		}
+	}
+	clear((*claims)[len(kept):])
+	*claims = kept
+}
+
+// stated reports whether the sorted claims end in one of c's user, for c's
+// source and place.
+func stated(claims []ipam.Claim, c *ipam.Claim) bool {
+	for i := len(claims) - 1; i >= 0; i-- {
+		d := &claims[i]
+		if d.Place != c.Place || d.Owner != c.Owner {
+			return false
+		}
+		if d.Attrs.UsedBy == c.Attrs.UsedBy {
+			return true
+		}
+	}
+	return false
 }
