@@ -43,4 +43,7 @@
 //	2    | type network-forward
 //	3    | every other type
 //	4    | a lease (Dynamic), whatever its type
+//
+// What one user states several times about one address is one claim, that of
+// the lowest rank.
 package mapping
