@@ -9,7 +9,7 @@ unset PYTHONDONTWRITEBYTECODE
 export DEBIAN_FRONTEND=noninteractive
 
 BED=${ALLOCSYNC_TESTBED:-${TMPDIR:-/tmp}/allocsync-testbed}
-CACHE=${ALLOCSYNC_CACHE:-$HOME/.cache/allocsync-testbed}
+CACHE=${ALLOCSYNC_CACHE:-${HOME:-/root}/.cache/allocsync-testbed}
 # shellcheck disable=SC2034 # for testbed/incus
 SKIP=77 # exit code for "this machine cannot", as automake has it
 
