@@ -72,9 +72,12 @@ func (t *tx) store(k *kind, d *draft) bool {
 	return t.s.reaches(t.user, what, k, d.now)
 }
 
-func (s *Server) begin(q *request) *tx { return &tx{s: s, user: q.user, request: q.id} }
+func (s *Server) begin(q *request) *tx {
+	s.writes++
+	return &tx{s: s, user: q.user, request: q.id}
+}
 
-// readOnly answers any write to the database in maintenance mode.
+// readOnlyNow answers any write to the database in maintenance mode.
 func (s *Server) readOnlyNow() *response {
 	if !s.maintenance {
 		return nil

@@ -62,11 +62,10 @@ func (d *decoder) given(field string, must, null bool) (any, bool) {
 }
 
 type textRule struct {
-	max                   int
-	must, filled, null    bool
-	valid                 func(string) bool
-	message               string
-	rawSpace, ignoreChars bool
+	max                int
+	must, filled, null bool
+	valid              func(string) bool
+	message            string
 }
 
 // text reads a CharField: numbers become text, spaces around are cut.
@@ -109,7 +108,7 @@ func (d *decoder) text(field string, to *string, rule textRule) {
 		d.fail(field, errs...)
 		return
 	}
-	*to = s
+	*to = strings.Clone(s) // s is part of the whole body, which must not stay for it
 }
 
 func (d *decoder) bool(field string, to *bool) {
@@ -178,8 +177,8 @@ func (d *decoder) choice(field string, to *string, choices []choice, must, blank
 		d.fail(field, `Value must be passed directly (e.g. "foo": 123); do not use a dictionary or list.`)
 		return
 	case string:
-		if _, ok := choiceOf(choices, v); ok {
-			*to = v
+		if c, ok := choiceOf(choices, v); ok {
+			*to = c.value
 			return
 		}
 		// NetBox tries text as a boolean and a number before it looks it up,

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // filterDef says what a filter of an object type looks at; one of its readers
@@ -351,82 +350,4 @@ func (def filterDef) resolve(v string) ([]int, string) {
 		return nil, choose
 	}
 	return ids, ""
-}
-
-// customCondition filters by a custom field. A field that does not exist, is not
-// assigned to this object type or has filtering disabled is no filter: every row
-// is listed.
-func (s *Server) customCondition(k *kind, key string, values []string) (*filter, []string) {
-	name, lookup, _ := strings.Cut(strings.TrimPrefix(key, "cf_"), "__")
-	for _, f := range k.fields {
-		if f.name != name || f.logic == "disabled" {
-			continue
-		}
-		if f.typ == "integer" {
-			return numberCondition(k, key, filterDef{number: func(r row) (int, bool) {
-				n, err := strconv.Atoi(r.(objectRow).base().value(f.id))
-				return n, err == nil
-			}}, lookup, filled(values))
-		}
-		exact := f.logic == "exact" || f.typ == "select" || lookup != ""
-		if exact && (lookup == "" || lookup == "n") {
-			return exactCustom(f, lookup == "n", filled(values))
-		}
-		if lookup == "" {
-			lookup = "ic"
-		}
-		return textCondition(filterDef{text: func(r row) (string, bool) {
-			json := r.(objectRow).base().value(f.id)
-			return jsonText(json), json != ""
-		}}, lookup, filled(values))
-	}
-	return nil, nil
-}
-
-func exactCustom(f *customField, negated bool, values []string) (*filter, []string) {
-	if len(values) == 0 {
-		return nil, nil
-	}
-	if errs := noNulValues(values); errs != nil {
-		return nil, errs
-	}
-	wanted := make(map[string]bool, len(values))
-	for _, v := range values {
-		switch v {
-		case nullChoice:
-			wanted[""] = true
-		default:
-			wanted[string(appendText(nil, v))] = true
-		}
-	}
-	return &filter{match: func(r row) bool { return wanted[r.(objectRow).base().value(f.id)] != negated }}, nil
-}
-
-// jsonText is PostgreSQL's ->>: the text of a JSON string, other JSON as it is.
-func jsonText(json string) string {
-	if len(json) < 2 || json[0] != '"' {
-		return json
-	}
-	if strings.IndexByte(json, '\\') < 0 && utf8.ValidString(json) {
-		return json[1 : len(json)-1]
-	}
-	v, err := parseJSON([]byte(json), V47)
-	if s, ok := v.(string); ok && err == nil {
-		return s
-	}
-	return json
-}
-
-// attributes makes a kind's attribute reader from getters by name.
-func attributes(get map[string]func(row) any) func(row, string) (any, bool) {
-	return func(r row, name string) (any, bool) {
-		if name == "id" || name == "pk" {
-			return int64(r.rowID()), true
-		}
-		g, ok := get[name]
-		if !ok {
-			return nil, false
-		}
-		return g(r), true
-	}
 }

@@ -190,7 +190,13 @@ func (w *writer) object(columns []column, r row) {
 		return
 	}
 	for i, c := range columns {
-		w.key(c.name, i == 0)
+		if i == 0 {
+			w.b = append(w.b, '{', '"')
+		} else {
+			w.b = append(w.b, ',', '"')
+		}
+		w.b = append(w.b, c.name...) // needs no escape
+		w.b = append(w.b, '"', ':')
 		c.write(w, r)
 	}
 	w.b = append(w.b, '}')
@@ -250,4 +256,18 @@ func choiceOf(choices []choice, value string) (choice, bool) {
 		}
 	}
 	return choice{}, false
+}
+
+// attributes makes a kind's attribute reader from getters by name.
+func attributes(get map[string]func(row) any) func(row, string) (any, bool) {
+	return func(r row, name string) (any, bool) {
+		if name == "id" || name == "pk" {
+			return int64(r.rowID()), true
+		}
+		g, ok := get[name]
+		if !ok {
+			return nil, false
+		}
+		return g(r), true
+	}
 }

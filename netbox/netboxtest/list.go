@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -45,7 +45,7 @@ func (s *Server) page(q *request) (page, *response) {
 	}
 	if text, ok := q.query.last("limit"); ok {
 		if n, ok := parsePyInt(text); ok && n >= 0 {
-			p.limit = n
+			p.limit = min(n, math.MaxInt/2)
 			if most > 0 && (n == 0 || n > most) {
 				p.limit = most // clipped without a word; 0 asks for everything
 			}
@@ -53,7 +53,7 @@ func (s *Server) page(q *request) (page, *response) {
 	}
 	if text, ok := q.query.last("offset"); ok {
 		if n, ok := parsePyInt(text); ok && n >= 0 {
-			p.offset = n
+			p.offset = min(n, math.MaxInt/2)
 		}
 	}
 	// The cursor came with 4.6; before, start is no parameter at all.
@@ -102,6 +102,7 @@ func (s *Server) list(q *request, k *kind) *response {
 }
 
 func finish(w *writer, columns []column, rows []row) *response {
+	w.b = slices.Grow(w.b, len(rows)*min(len(columns)*40, 700)+64)
 	w.raw(`,"results":[`)
 	for i, r := range rows {
 		if i > 0 {
@@ -222,16 +223,47 @@ func (s *Server) offsetPage(q *request, k *kind, p page, filters []*filter) (row
 		}
 		return rows, count
 	}
-	for r := range found {
-		if !matches(filters, r) {
+	key := listKey(q, k)
+	hit := s.lastList.Load()
+	if hit == nil || hit.key != key || hit.writes != s.writes {
+		hit = &foundList{key: key, writes: s.writes}
+		for r := range found {
+			if matches(filters, r) {
+				hit.rows = append(hit.rows, r)
+			}
+		}
+		s.lastList.Store(hit)
+	}
+	count = len(hit.rows)
+	end := count
+	if p.limit > 0 {
+		end = min(count, p.offset+p.limit)
+	}
+	return hit.rows[min(p.offset, end):end], count
+}
+
+// foundList keeps the rows that the last filtered list found, so that its next
+// pages need not look at the whole table again. It holds until the next write.
+type foundList struct {
+	key    string
+	writes int
+	rows   []row
+}
+
+// listKey tells lists apart by what they find, not by the page they show.
+func listKey(q *request, k *kind) string {
+	var b strings.Builder
+	b.WriteString(k.path)
+	for _, key := range q.query.keys {
+		switch key {
+		case "limit", "offset", "fields", "omit", "brief":
 			continue
 		}
-		if count >= p.offset && (p.limit == 0 || len(rows) < p.limit) {
-			rows = append(rows, r)
+		for _, v := range q.query.values[key] {
+			fmt.Fprintf(&b, " %q=%q", key, v)
 		}
-		count++
 	}
-	return rows, count
+	return b.String()
 }
 
 // links builds the URLs of the pages beside this one.
@@ -297,54 +329,3 @@ func (s *Server) columns(q *request, k *kind) []column {
 	}
 	return columns
 }
-
-// single answers the path of one object.
-func (s *Server) single(q *request, k *kind, id int) *response {
-	r, ok := k.get(id)
-	if !ok || !s.reaches(q.user, action(q.Method), k, r) {
-		return s.notFound(k)
-	}
-	switch q.Method {
-	case http.MethodPut, http.MethodPatch:
-		return s.update(q, k, r.(objectRow))
-	case http.MethodDelete:
-		return s.delete(q, k, r.(objectRow))
-	}
-	return s.one(q, k, http.StatusOK, r, s.columns(q, k))
-}
-
-// one renders a single object, with its ETag since 4.6.
-func (s *Server) one(q *request, k *kind, status int, r row, columns []column) *response {
-	w := &writer{s: s, base: q.base}
-	w.object(columns, r)
-	answer := jsonAnswer(status, w.b)
-	answer.rows = 1
-	if tag := s.etag(k, r); tag != "" {
-		answer.set("ETag", tag)
-	}
-	return answer
-}
-
-func (s *Server) etag(k *kind, r row) string {
-	if k.readOnly || !s.version.since(V47) {
-		return ""
-	}
-	return fmt.Sprintf(`W/"%s+00:00"`, appendTime(nil, r.(objectRow).base().updated))
-}
-
-// stale answers 412 when If-Match names another state than the stored one.
-func (s *Server) stale(q *request, k *kind, r row) *response {
-	match := q.Header.Get("If-Match")
-	tag := s.etag(k, r)
-	if match == "" || match == "*" || tag == "" {
-		return nil
-	}
-	for one := range strings.SplitSeq(match, ",") {
-		if strings.TrimSpace(one) == tag {
-			return nil
-		}
-	}
-	return detail(http.StatusPreconditionFailed, "Precondition failed.").set("ETag", tag)
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -14,6 +14,9 @@ import (
 // RecursionError.
 const maxDepth = 500
 
+// maxDigits is how long a whole number Python reads.
+const maxDigits = 4300
+
 // parser reads JSON and fails with the words of Python's json module, which
 // NetBox passes on ("JSON parse error - Expecting value: line 1 column 13 (char
 // 12)"). Positions count characters, not bytes.
@@ -227,6 +230,9 @@ func (p *parser) number() (any, error) {
 	if whole {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n, nil
+		}
+		if digits := len(strings.TrimPrefix(text, "-")); digits > maxDigits {
+			return nil, &parseError{fmt.Sprintf("Exceeds the limit (%d digits) for integer string conversion: value has %d digits; use sys.set_int_max_str_digits() to increase the limit", maxDigits, digits)}
 		}
 		n, _ := new(big.Int).SetString(text, 10)
 		return n, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,13 +44,15 @@ type Server struct {
 	last        int64 // the last time handed out, in microseconds
 	interned    map[int]map[string]string
 	hosts       *ordered[row] // addresses by host, IPv4 first
+	writes      int           // how many writes were begun
 	outside     map[int][]int // addresses by the ID of their nat_inside
 	uses        map[use]int   // how often rows are referred to
 
 	kinds                                                                  []*kind
 	fields, choiceSets, tags, tenants, roles, vrfs, prefixes, ips, changes *kind
 
-	log requestLog
+	lastList atomic.Pointer[foundList] // stored by readers, under the read lock
+	log      requestLog
 }
 
 // New makes an empty NetBox. It opens no socket: serve it with net/http or

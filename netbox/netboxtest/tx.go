@@ -10,8 +10,6 @@ type tx struct {
 	request string
 	message string // changelog_message of the row being written
 	undo    []func()
-	// denied is set when a row as written is out of the user's reach.
-	denied bool
 }
 
 // save stores a checked row: a new one when old is nil.

@@ -178,6 +178,9 @@ func parsePyInt(s string) (int, bool) {
 		return 0, false
 	}
 	s = s[:len(s)-len(digits)] + strings.ReplaceAll(digits, "_", "")
+	if len(digits) > maxDigits {
+		return 0, false
+	}
 	n, ok := new(big.Int).SetString(s, 10)
 	if !ok {
 		return 0, false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package netboxtest
+
+const raceEnabled = false
