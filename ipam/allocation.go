@@ -66,9 +66,13 @@ func (a Allocation) Check() error {
 // Compare orders allocations by kind, address, length, user and then every
 // other field, so that it is 0 only for equal allocations.
 func (a Allocation) Compare(b Allocation) int {
+	if a.Kind != b.Kind {
+		return cmp.Compare(a.Kind, b.Kind)
+	}
+	if c := ComparePrefix(a.Prefix, b.Prefix); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		cmp.Compare(a.Kind, b.Kind),
-		ComparePrefix(a.Prefix, b.Prefix),
 		cmp.Compare(a.UsedBy, b.UsedBy),
 		cmp.Compare(a.Type, b.Type),
 		cmp.Compare(a.Project, b.Project),

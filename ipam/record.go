@@ -28,11 +28,15 @@ func PlaceOf(vrf string, kind Kind, p netip.Prefix) Place {
 
 // Compare orders places by VRF, kind and prefix.
 func (p Place) Compare(q Place) int {
-	return cmp.Or(
-		cmp.Compare(p.VRF, q.VRF),
-		cmp.Compare(p.Kind, q.Kind),
-		ComparePrefix(p.Prefix, q.Prefix),
-	)
+	// Sorting places is most of what planning costs, and cmp.Or would compare
+	// every field each time.
+	if c := cmp.Compare(p.VRF, q.VRF); c != 0 {
+		return c
+	}
+	if p.Kind != q.Kind {
+		return cmp.Compare(p.Kind, q.Kind)
+	}
+	return ComparePrefix(p.Prefix, q.Prefix)
 }
 
 // Attrs is what a row says about its place.
@@ -127,8 +131,10 @@ type Claim struct {
 
 // Compare orders claims by place, owner, rank and attributes.
 func (c Claim) Compare(d Claim) int {
+	if places := c.Place.Compare(d.Place); places != 0 {
+		return places
+	}
 	return cmp.Or(
-		c.Place.Compare(d.Place),
 		cmp.Compare(c.Owner, d.Owner),
 		cmp.Compare(c.Rank, d.Rank),
 		c.Attrs.Compare(d.Attrs),
