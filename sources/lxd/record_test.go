@@ -90,9 +90,9 @@ type recorder struct {
 	dir  string
 }
 
-// private is what a recording does without: the server's certificate is of no
-// use to a test.
-var private = regexp.MustCompile(`"certificate":"[^"]*"`)
+// private is what a recording does without: the server's certificate, and the
+// paths of its OVN databases.
+var private = regexp.MustCompile(`("certificate"|"network\.ov[ns]\.[a-z_]*"):"[^"]*"`)
 
 func (p *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	proxy := httputil.ReverseProxy{
@@ -105,7 +105,7 @@ func (p *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			answer.Body = io.NopCloser(bytes.NewReader(body))
 			var pretty bytes.Buffer
-			if err := json.Indent(&pretty, private.ReplaceAll(body, []byte(`"certificate":""`)), "", "  "); err != nil {
+			if err := json.Indent(&pretty, private.ReplaceAll(body, []byte(`$1:""`)), "", "  "); err != nil {
 				return err
 			}
 			name := filepath.Join(p.dir, filepath.FromSlash(fixtures.FileName(r)))
