@@ -63,15 +63,15 @@ func (r row) allocations() ([]ipam.Allocation, error) {
 	return facts, nil
 }
 
-// families are the prefixes of a network's and a NIC's configuration keys.
-var families = [...]string{"ipv4", "ipv6"}
+// families lists the prefixes of a network's and a NIC's configuration keys.
+func families() []string { return []string{"ipv4", "ipv6"} }
 
 // familyOf returns the prefix of the configuration keys for an address.
 func familyOf(addr netip.Addr) string {
 	if addr.Is4() {
-		return families[0]
+		return "ipv4"
 	}
-	return families[1]
+	return "ipv6"
 }
 
 // rows writes the rows that the server's own list has for a network itself.
@@ -79,7 +79,7 @@ func familyOf(addr netip.Addr) string {
 // as the server does: there is no row.
 func (n network) rows() []row {
 	var rows []row
-	for _, family := range families {
+	for _, family := range families() {
 		address := n.Config[family+".address"]
 		if !strings.Contains(address, "/") {
 			continue
@@ -173,7 +173,7 @@ func (i instance) nics() []nic {
 		if n.mac == "" {
 			n.mac = i.Config["volatile."+name+".hwaddr"]
 		}
-		for _, family := range families {
+		for _, family := range families() {
 			n.addresses = append(n.addresses, staticAddresses(device[family+".address"])...)
 		}
 		nics = append(nics, n)
