@@ -54,14 +54,18 @@ func onEveryNetBox(t *testing.T, test func(t *testing.T, b *bed)) {
 			test(t, newEmbedded(t, v, Options{}))
 		})
 	}
-	t.Run("real", func(t *testing.T) {
-		url, token := needRealNetBox(t)
-		b := &bed{client: mustOpen(t, Options{URL: url, Token: token}), run: runName()}
-		_, err := b.client.Setup(t.Context(), false)
-		require.NoError(t, err)
-		t.Cleanup(func() { b.clean(t) })
-		test(t, b)
-	})
+	t.Run("real", func(t *testing.T) { test(t, newReal(t)) })
+}
+
+// newReal uses the real NetBox and cleans up after the test.
+func newReal(t testing.TB) *bed {
+	t.Helper()
+	url, token := needRealNetBox(t)
+	b := &bed{client: mustOpen(t, Options{URL: url, Token: token}), run: runName()}
+	_, err := b.client.Setup(context.Background(), false)
+	require.NoError(t, err)
+	t.Cleanup(func() { b.clean(t) })
+	return b
 }
 
 // newEmbedded starts an embedded NetBox with the custom fields in place.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	api "github.com/netbox-community/go-netbox/v3"
 
@@ -61,7 +62,7 @@ func unsent(method string, kind ipam.Kind, refusals map[int]string) *Error {
 
 func (s *Session) addressBody(r ipam.Record, inside int) (*api.WritableIPAddressRequest, error) {
 	body := api.NewWritableIPAddressRequest(r.CIDR().String())
-	more := map[string]any{}
+	more := s.message(r.Owner)
 	vrf, tenant, err := s.relations(r)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (s *Session) addressBody(r ipam.Record, inside int) (*api.WritableIPAddress
 
 func (s *Session) prefixBody(r ipam.Record) (*api.WritablePrefixRequest, error) {
 	body := api.NewWritablePrefixRequest(r.CIDR().String())
-	more := map[string]any{}
+	more := s.message(r.Owner)
 	vrf, tenant, err := s.relations(r)
 	if err != nil {
 		return nil, err
@@ -132,6 +133,14 @@ func (s *Session) prefixBody(r ipam.Record) (*api.WritablePrefixRequest, error) 
 	body.CustomFields = custom(r)
 	body.AdditionalProperties = more
 	return body, nil
+}
+
+// message is what NetBox's change log says of a write, where it takes a word.
+func (s *Session) message(owner string) map[string]any {
+	if !s.version.hasMessages() {
+		return map[string]any{}
+	}
+	return map[string]any{"changelog_message": strings.TrimSuffix("allocsync: "+owner, ": ")}
 }
 
 // relations resolves the names that both kinds of row carry.

@@ -59,7 +59,8 @@ func changedInside(batch []ipam.Edit) []ipam.Record {
 // clears: null for what refers to another object and for custom fields, ""
 // for text.
 func (s *Session) patch(edit ipam.Edit, inside int) (map[string]any, error) {
-	body := map[string]any{"id": edit.Before.ID}
+	body := s.message(edit.After.Owner)
+	body["id"] = edit.Before.ID
 	fields := map[string]any{}
 	var err error
 	for _, field := range edit.Fields() {

@@ -216,3 +216,26 @@ func TestVRFNotNamed(t *testing.T) {
 		require.NoError(t, s.Delete(t.Context(), ipam.Address, []int{own[0].ID}))
 	})
 }
+
+// NetBox's change log says who it was, where it takes a word.
+func TestChangeLogMessage(t *testing.T) {
+	b := newReal(t)
+	vrf, _ := b.vrf(t, "log")
+	s := b.mustPrepare(t, Refs{VRFs: []string{vrf}})
+	row := mustCreate(t, s, b.address(vrf, "10.90.0.1/24"))[0]
+	after := row.Record
+	after.Attrs.UsedBy = "/other"
+	_, err := s.Update(t.Context(), []ipam.Edit{{Before: row, After: after}})
+	require.NoError(t, err)
+	require.NoError(t, s.Delete(t.Context(), ipam.Address, []int{row.ID}))
+	var changes struct {
+		Results []struct {
+			Message string `json:"message"`
+		} `json:"results"`
+	}
+	require.NoError(t, b.client.read(t.Context(), "/api/core/object-changes/", fmt.Sprintf("changed_object_id=%d&changed_object_type=ipam.ipaddress&ordering=id", row.ID), &changes))
+	require.Len(t, changes.Results, 3)
+	require.Equal(t, "allocsync: "+b.owner(), changes.Results[0].Message)
+	require.Equal(t, "allocsync: "+b.owner(), changes.Results[1].Message)
+	require.Equal(t, "allocsync", changes.Results[2].Message)
+}

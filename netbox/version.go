@@ -36,6 +36,10 @@ func (v Version) hasCursor() bool { return v.atLeast(4, 6) }
 // gone refuses it instead of being passed over.
 func (v Version) namesRows() bool { return v.atLeast(4, 7) }
 
+// hasMessages: a write takes a changelog_message for each row. NetBox added it
+// to bulk writes before 4.7, which is the first release it was tried on.
+func (v Version) hasMessages() bool { return v.atLeast(4, 7) }
+
 // objectTypes is the key under which a custom field lists what it is for.
 func (v Version) objectTypes() string {
 	if v.atLeast(4, 0) {

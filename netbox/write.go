@@ -110,15 +110,13 @@ func (s *Session) Delete(ctx context.Context, kind ipam.Kind, ids []int) error {
 	if len(ids) == 0 {
 		return nil // an empty body could mean anything: it is never sent
 	}
-	type gone struct {
-		ID int `json:"id"`
-	}
-	bodies := make([]gone, len(ids))
+	bodies := make([]map[string]any, len(ids))
 	for i, id := range ids {
 		if id <= 0 {
 			return fmt.Errorf("delete rows: %d is no ID", id)
 		}
-		bodies[i] = gone{id}
+		bodies[i] = s.message("")
+		bodies[i]["id"] = id
 	}
 	a, failed := s.client.write(ctx, http.MethodDelete, pathOf(kind), bodies)
 	if failed != nil {
