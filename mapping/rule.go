@@ -18,7 +18,7 @@ type Match struct {
 	Network []string `yaml:"network" doc:"Name of the network at the source."`
 	Kind    []string `yaml:"kind" enum:"address|prefix" doc:"Sort of row in NetBox."`
 	NAT     *bool    `yaml:"nat" doc:"Whether the network hides the address behind NAT."`
-	Dynamic *bool    `yaml:"dynamic" doc:"Whether the address is a lease."`
+	Dynamic *bool    `yaml:"dynamic" doc:"Whether the address is known to be a lease. Each source's page says when it asks."`
 	Name    []string `yaml:"name" doc:"Name of the instance or network that uses the address."`
 	UsedBy  []string `yaml:"used_by" doc:"URI of the user."`
 	CIDR    []string `yaml:"cidr" doc:"Prefixes, one of which holds the whole allocation."`
