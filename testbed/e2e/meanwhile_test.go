@@ -57,6 +57,31 @@ func TestRowMadeMeanwhile(t *testing.T) {
 	require.Equal(t, []string{"create 10.81.3.4/16: somebody else's row is there"}, w.mustInStep().heldLines())
 }
 
+// NetBox goes away in the middle of the writing, for good: the run gives up in
+// good order, the report says what was done, and the next run does the rest.
+func TestNetBoxDiesInTheMiddle(t *testing.T) {
+	const n = 70
+	w := newWorld(t)
+	w.netboxKeys = []string{"retries: 1"}
+	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
+	dead := false
+	w.proxy.breaks(func(r request) fault {
+		if dead = dead || r.isOf(http.MethodPost, "ip-addresses") && r.n == 2; dead {
+			return badGateway
+		}
+		return noFault
+	})
+	r := w.mustSync(exitPartly)
+	require.Len(t, w.rows(), 51)
+	require.Equal(t, 51, r.Totals.Done, "the report says what was done, no more and no less")
+	require.Equal(t, n+2, r.Totals.Done+r.Totals.Failed+r.Totals.Skipped)
+
+	w.proxy.breaks(nil)
+	w.mustSync(exitInStep)
+	require.Len(t, w.rows(), n+2)
+	w.mustInStep()
+}
+
 // A run that is killed leaves nothing that the next one does not put right.
 func TestKilled(t *testing.T) {
 	const n = 120
@@ -143,4 +168,44 @@ func TestOneSourceOnly(t *testing.T) {
 	require.True(t, strings.HasPrefix(r.lines()[0], "done update 10.81.9.2/"), r.lines()[0])
 	require.Equal(t, before, w.rows().of(w.owner("a")))
 	require.Contains(t, w.mustRun(exitFailed, "sync", "--source", "c").stderr, "there are: a, b")
+}
+
+// A source that is taken out of the configuration leaves its rows behind, and
+// the others do not take them over.
+func TestRemovedSource(t *testing.T) {
+	w := newWorld(t)
+	a, b := newLXD(t, append(instances(3), br0())...), newLXD(t, instance("x", "10.81.9.1"))
+	w.configure(source("a", a.socket), source("b", b.socket))
+	w.mustSync(exitInStep)
+	before := w.rows()
+
+	b.lists(instance("x", "10.81.9.1"), instance("i1", "10.81.3.1"))
+	w.configure(source("b", b.socket))
+	r := w.mustSync(exitInStep)
+	require.Equal(t, []string{"create 10.81.3.1/32: the row belongs to another owner"}, r.heldLines())
+	require.Equal(t, before.of(w.owner("a")), w.rows().of(w.owner("a")))
+}
+
+// A source that cannot be reached keeps its rows also from one that now lists
+// the same user: only the complete answer of the first can hand them over.
+func TestNoHandoverFromADeadSource(t *testing.T) {
+	w := newWorld(t)
+	moved := instance("moved", "10.81.4.1")
+	a, b := newLXD(t, br0(), moved), newLXD(t, instance("x", "10.81.9.1"))
+	w.configure(source("a", a.socket), source("b", b.socket))
+	w.mustSync(exitInStep)
+	before := w.rows().of(w.owner("a"))
+
+	a.die()
+	b.lists(instance("x", "10.81.9.1"), moved)
+	r := w.mustSync(exitPartly)
+	require.Contains(t, strings.Join(masked(r.heldLines()), "\n"), "create 10.81.4.1/32: the row belongs to another owner")
+	require.Equal(t, before, w.rows().of(w.owner("a")))
+
+	a.rise(t)
+	a.lists(br0())
+	r = w.mustSync(exitInStep)
+	require.Len(t, r.Changes, 1)
+	require.Equal(t, "handed over from another source", r.Changes[0].Reason)
+	require.Equal(t, before.by()["10.81.4.1/16"].ID, w.rows().by()["10.81.4.1/16"].ID)
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,12 +55,20 @@ func TestTokenAppearsNowhere(t *testing.T) {
 			// second line has.
 			token := w.token
 			w.token += "\nsecond line"
+			w.netboxKeys = nil
 			w.configure(lab)
 			w.mustRun(exitFailed, "sync")
 			w.token = token
 
+			// From a file, as containers get it.
+			file := filepath.Join(w.folder, "token")
+			require.NoError(t, os.WriteFile(file, []byte(token+"\n"), 0o600))
+			config := strings.Replace(mustRead(t, w.configPath()), "token: ${E2E_TOKEN}", "token_file: token", 1)
+			require.NoError(t, os.WriteFile(w.configPath(), []byte(config), 0o600))
+			w.mustInStep()
+
 			// Written into the file itself, next to a mistake that is reported.
-			file := filepath.Join(w.folder, "inline.yaml")
+			file = filepath.Join(w.folder, "inline.yaml")
 			require.NoError(t, os.WriteFile(file, []byte("installation: x\nnetbox: {url: http://127.0.0.1:1, token: "+token+", tokens: "+token+"}\nsources: 7\n"), 0o600))
 			o := w.mustRun(exitFailed, "sync", "--config", file)
 			require.Contains(t, o.stderr, "inline.yaml:2:")
