@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -208,4 +209,59 @@ func TestNoHandoverFromADeadSource(t *testing.T) {
 	require.Len(t, r.Changes, 1)
 	require.Equal(t, "handed over from another source", r.Changes[0].Reason)
 	require.Equal(t, before.by()["10.81.4.1/16"].ID, w.rows().by()["10.81.4.1/16"].ID)
+}
+
+// Answers that come later than the program waits: NetBox begins with a batch
+// only when the program has looked for its rows, found none, and sent it again.
+// Both at the same time may make a row twice; the next pass then takes one away.
+func TestAnswersComeTooLate(t *testing.T) {
+	const n = 60
+	w := newWorld(t)
+	w.netboxKeys = []string{"timeout: 1s"}
+	w.configure(source("lab", newLXD(t, append(instances(n), br0())...).socket))
+	w.proxy.breaks(func(r request) fault {
+		if r.isOf(http.MethodPost, "ip-addresses") && r.n == 1 {
+			return late
+		}
+		return noFault
+	})
+	o := w.run("sync", "--format", "json")
+	require.Contains(t, []int{exitInStep, exitPartly}, o.code, "%s", o)
+	mustBecome(t, 30*time.Second, "NetBox is idle", func() bool { return w.proxy.idle() })
+
+	w.proxy.breaks(nil)
+	w.netboxKeys = nil
+	w.configure(mustSource(w))
+	w.mustSync(exitInStep)
+	rows := w.rows()
+	require.Len(t, rows, n+2)
+	require.Len(t, rows.by(), n+2)
+	w.mustInStep()
+}
+
+// Where two rows of ours stand at one place all the same, the older one is
+// kept, and somebody else's is not touched.
+func TestDuplicateRows(t *testing.T) {
+	w := newWorld(t)
+	w.netbox.must(t, http.MethodPatch, "ipam/vrfs/"+itoa(w.vrfID)+"/", object{"enforce_unique": false})
+	w.configure(source("lab", newLXD(t, append(instances(3), br0())...).socket))
+	w.mustSync(exitInStep)
+	before := w.rows()
+	own := before.by()["10.81.3.1/16"]
+	twin := func(owner string) object {
+		return object{"address": own.Address, "vrf": w.vrfID, "custom_fields": object{
+			"sync_owner": owner, "used_by": own.UsedBy, "sync_type": own.Type, "hwaddr": own.MAC,
+		}}
+	}
+	w.netbox.mustCreate(t, "ipam/ip-addresses", twin(w.owner("lab")))
+	foreign := id(w.netbox.mustCreate(t, "ipam/ip-addresses", twin(w.installation+"-other/lab")))
+
+	r := w.mustSync(exitInStep)
+	require.Equal(t, []string{"done delete 10.81.3.1/16"}, r.lines())
+	require.Equal(t, "second row for the same place", r.Changes[0].Reason)
+	after := w.rows()
+	require.Len(t, after, len(before)+1)
+	after = slices.DeleteFunc(after, func(r row) bool { return r.ID == foreign })
+	require.Equal(t, before, after)
+	w.mustInStep()
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -25,6 +26,7 @@ const (
 	cutAfter              // NetBox does it, and the connection ends without an answer
 	pageOfHTML            // 200 and a page, as from a login portal
 	silence               // no answer at all
+	late                  // NetBox gets it two seconds later, as from a full queue
 )
 
 // proxy stands in front of the real NetBox, counts what passes and breaks what
@@ -119,6 +121,9 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, behind http.Handler
 	case pageOfHTML:
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<html><head><title>Sign in to Example Corp</title></head></html>")
+	case late:
+		time.Sleep(2 * time.Second)
+		behind.ServeHTTP(w, r)
 	case silence:
 		select {
 		case <-r.Context().Done():
