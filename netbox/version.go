@@ -2,6 +2,7 @@ package netbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,7 +74,11 @@ func (c *Client) Status(ctx context.Context) (Version, error) {
 	}
 	c.stats.lookups.Add(1)
 	if err := c.read(ctx, "/api/status/", "", &body); err != nil {
-		return Version{}, fmt.Errorf("ask NetBox for its version: %w", err)
+		err = fmt.Errorf("ask NetBox for its version: %w", err)
+		if errors.Is(err, ErrDenied) {
+			err = fmt.Errorf("%w; check netbox.token", err)
+		}
+		return Version{}, err
 	}
 	if body.Version == "" {
 		return Version{}, fmt.Errorf("ask NetBox for its version: %s/api/status/ is not NetBox: the answer names no netbox-version; check netbox.url", c.base)

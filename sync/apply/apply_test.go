@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"allocsync/ipam"
+	"allocsync/netbox"
 	"allocsync/netbox/netboxtest"
 	"allocsync/sync/apply"
 	"allocsync/sync/plan"
@@ -186,6 +188,7 @@ func TestGuard(t *testing.T) {
 			c.Before.Attrs.UsedBy = "/by-hand"
 			return c
 		}(), "its used_by is not empty"},
+		{"another kind", update(row, plan.Renumbered, func(r *ipam.Record) { r.Place = ipam.PlaceOf(b.vrf, ipam.Prefix, r.Place.Prefix) }), "cannot change its kind"},
 		{"no action", plan.Change{Owner: b.owner, After: row.Record}, "unknown action"},
 	}
 	b.embedded.ResetRequests()
@@ -226,6 +229,59 @@ func TestReservedRowsAreFilledIn(t *testing.T) {
 		require.Equal(t, "reserved", again[0].Attrs.Status)
 		require.Empty(t, again[0].Owner)
 		require.Equal(t, "/by-hand", string(again[1].Attrs.UsedBy))
+	})
+}
+
+// A person who takes a reservation back while it is filled in keeps the row as
+// it is.
+func TestReservationTakenBack(t *testing.T) {
+	b := newBed(t, netboxtest.V47)
+	b.person(t, http.MethodPost, "/api/ipam/ip-addresses/", map[string]any{"address": "10.0.4.3/24", "vrf": b.vrfID, "custom_fields": map[string]any{"reserve_at": b.owner}})
+	rows, err := b.session.Reserved(t.Context(), []string{b.owner})
+	require.NoError(t, err)
+	c := b.update(rows[0], func(r *ipam.Record) { r.Attrs.UsedBy = "/u" })
+	c.Owner, c.Reason = b.owner, plan.Reserved
+	b.person(t, http.MethodPatch, fmt.Sprintf("/api/ipam/ip-addresses/%d/", rows[0].ID), map[string]any{"custom_fields": map[string]any{"reserve_at": nil}})
+	result := apply.Run(t.Context(), b.session, approve(t, c), noWait(nil))
+	require.Equal(t, "update 10.0.4.3/24 kept: its reserve_at was changed by somebody since it was read", summary(result))
+}
+
+// A tag that somebody adds meanwhile neither stops an update nor gets lost.
+func TestTagsOfPeopleSurvive(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		name := strings.TrimSuffix(b.owner, "/lxd")
+		for _, suffix := range []string{"-ours", "-theirs"} {
+			id := b.person(t, http.MethodPost, "/api/extras/tags/", map[string]any{"name": name + suffix, "slug": name + suffix})["id"]
+			t.Cleanup(func() { b.person(t, http.MethodDelete, fmt.Sprintf("/api/extras/tags/%.0f/", id), nil) })
+		}
+		session, err := b.client.Prepare(t.Context(), netbox.Refs{VRFs: []string{b.vrf}, Tags: []string{name + "-ours"}})
+		require.NoError(t, err)
+		b.mustCreate(t, "10.0.6.1/24")
+		rows, err := session.Owned(t.Context(), []string{b.owner})
+		require.NoError(t, err)
+		c := b.update(rows[0], func(r *ipam.Record) { r.Attrs.Tags = ipam.TagsOf(name + "-ours") })
+		b.person(t, http.MethodPatch, fmt.Sprintf("/api/ipam/ip-addresses/%d/", rows[0].ID), map[string]any{"tags": []map[string]string{{"slug": name + "-theirs"}}})
+		result := apply.Run(t.Context(), session, approve(t, c), noWait(nil))
+		require.Equal(t, "update 10.0.6.1/24 done", summary(result))
+		rows, err = session.Owned(t.Context(), []string{b.owner})
+		require.NoError(t, err)
+		require.Equal(t, ipam.TagsOf(name+"-ours", name+"-theirs"), rows[0].Attrs.Tags)
+	})
+}
+
+// An outside address goes before its inside one: NetBox clears nat_inside when
+// that is deleted, and the row would look as if somebody had changed it.
+func TestOutsideIsDeletedBeforeInside(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		inside := b.mustCreate(t, "10.0.7.1/24")[0]
+		record := b.address("203.0.113.7/32")
+		record.Attrs.Inside = inside.Place.Prefix.Addr()
+		outside, err := b.session.Create(t.Context(), []ipam.Record{record})
+		require.NoError(t, err)
+		o := noWait(nil)
+		o.Batch = 1
+		result := apply.Run(t.Context(), b.session, approve(t, b.remove(inside), b.remove(outside[0])), o)
+		require.Equal(t, "delete 10.0.7.1/24 done\ndelete 203.0.113.7/32 done", summary(result))
 	})
 }
 

@@ -305,3 +305,63 @@ func (v *vanishing) Rows(ctx context.Context, kind ipam.Kind, ids []int) ([]ipam
 	}
 	return rows, err
 }
+
+// What lies between writes that fail is not added up: only writes in a row
+// count against NetBox.
+func TestFailuresInBetweenAreForgotten(t *testing.T) {
+	b := newBed(t, netboxtest.V47)
+	for i := range 30 {
+		b.embedded.Fault(netboxtest.Fault{Method: http.MethodPost, Path: addresses, Skip: 2 * i, Kind: netboxtest.Drop})
+	}
+	o := noWait(nil)
+	o.Batch = 2
+	result := apply.Run(t.Context(), b.session, approve(t, b.creates(60)...), o)
+	require.NoError(t, result.Err)
+	require.Equal(t, 60, result.Count(apply.Done), summary(result))
+}
+
+// Once rows can no longer be read, nothing is read again for every part of a
+// batch.
+func TestBlindIsBlind(t *testing.T) {
+	b := newBed(t, netboxtest.V47)
+	b.embedded.Fault(netboxtest.Fault{Method: http.MethodPost, Path: addresses, Times: -1, Kind: netboxtest.Drop})
+	b.embedded.Fault(netboxtest.Fault{Method: http.MethodGet, Path: addresses, Skip: 1, Times: -1, Status: 503})
+	b.embedded.ResetRequests()
+	result := apply.Run(t.Context(), b.session, approve(t, b.creates(50)...), noWait(nil))
+	require.Error(t, result.Err)
+	require.Equal(t, 50, result.Count(apply.Failed))
+	require.Equal(t, 1+2, count(b.embedded.Requests(), http.MethodGet), "one look that worked, one that did not and was tried twice by the client")
+}
+
+// An answer with other than the rows that were sent is looked up.
+func TestAnswerThatDoesNotFit(t *testing.T) {
+	b := newBed(t, netboxtest.V47)
+	result := apply.Run(t.Context(), &forgetful{Session: b.session}, approve(t, b.creates(4)...), noWait(nil))
+	require.NoError(t, result.Err)
+	require.Equal(t, 4, result.Count(apply.Done), summary(result))
+	require.Len(t, b.own(t), 4)
+}
+
+// forgetful returns only the first of the rows that it made.
+type forgetful struct{ *netbox.Session }
+
+func (f *forgetful) Create(ctx context.Context, batch []ipam.Record) ([]ipam.Stored, error) {
+	rows, err := f.Session.Create(ctx, batch)
+	return rows[:min(1, len(rows))], err
+}
+
+// Two runs of one installation at the same time: the second one's rows are
+// refused because the first has just made them. They are as wanted.
+func TestTwinRun(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		changes := []plan.Change{b.create(b.address("10.0.1.1/24")), b.create(b.address("10.0.1.2/24")), b.create(b.address("10.0.1.3/24"))}
+		made := b.mustCreate(t, "10.0.1.1/24", "10.0.1.3/24")
+		result := apply.Run(t.Context(), b.session, approve(t, changes...), noWait(nil))
+		require.NoError(t, result.Err)
+		require.Equal(t, 3, result.Count(apply.Done), summary(result))
+		require.Equal(t, made[0].ID, result.Outcomes[0].ID)
+		require.Equal(t, "made meanwhile by another run", result.Outcomes[0].Detail)
+		require.Empty(t, result.Outcomes[1].Detail)
+		require.Len(t, b.own(t), 3)
+	})
+}

@@ -16,26 +16,16 @@ func (r *runner) lookCreate(ctx context.Context, b batch) (batch, error) {
 	if !b.doubt() {
 		return b, nil
 	}
-	places := make([]ipam.Place, len(b.rows))
-	for at, i := range b.rows {
-		places[at] = r.changes[i].After.Place
-	}
-	found, err := r.target.At(ctx, places)
+	at, err := r.standing(ctx, b)
 	if err != nil {
 		return b, err
-	}
-	at := map[ipam.Place][]ipam.Stored{}
-	for _, row := range found {
-		at[row.Place] = append(at[row.Place], row)
 	}
 	left := b
 	left.rows = nil
 	for _, i := range b.rows {
 		wanted := r.changes[i].After
 		rows := at[wanted.Place]
-		ours := slices.IndexFunc(rows, func(row ipam.Stored) bool {
-			return row.Owner == wanted.Owner && row.Attrs.UsedBy == wanted.Attrs.UsedBy
-		})
+		ours := twin(rows, wanted)
 		switch {
 		case ours >= 0:
 			r.settle(i, Done, rows[ours].ID, "")
@@ -46,6 +36,52 @@ func (r *runner) lookCreate(ctx context.Context, b batch) (batch, error) {
 		}
 	}
 	return left, nil
+}
+
+// lookTwins looks which of the rows that NetBox refused to create are there,
+// made by another run of this installation since the planner looked. The others
+// are left to NetBox's words.
+func (r *runner) lookTwins(ctx context.Context, b batch) (batch, error) {
+	at, err := r.standing(ctx, b)
+	if err != nil {
+		return b, err
+	}
+	left := b
+	left.rows = nil
+	for _, i := range b.rows {
+		wanted := r.changes[i].After
+		rows := at[wanted.Place]
+		if ours := twin(rows, wanted); ours >= 0 {
+			r.settle(i, Done, rows[ours].ID, "made meanwhile by another run")
+			continue
+		}
+		left.rows = append(left.rows, i)
+	}
+	return left, nil
+}
+
+// standing reads the rows at the places that the batch wants.
+func (r *runner) standing(ctx context.Context, b batch) (map[ipam.Place][]ipam.Stored, error) {
+	places := make([]ipam.Place, len(b.rows))
+	for at, i := range b.rows {
+		places[at] = r.changes[i].After.Place
+	}
+	found, err := r.target.At(ctx, places)
+	if err != nil {
+		return nil, err
+	}
+	at := map[ipam.Place][]ipam.Stored{}
+	for _, row := range found {
+		at[row.Place] = append(at[row.Place], row)
+	}
+	return at, nil
+}
+
+// twin returns the index of the row that is wanted's already, -1 for none.
+func twin(rows []ipam.Stored, wanted ipam.Record) int {
+	return slices.IndexFunc(rows, func(row ipam.Stored) bool {
+		return row.Owner == wanted.Owner && row.Attrs.UsedBy == wanted.Attrs.UsedBy
+	})
 }
 
 func (r *runner) create(ctx context.Context, b batch) error {

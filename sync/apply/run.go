@@ -261,15 +261,18 @@ func (r *runner) refused(b batch, named map[int]string, err error) []batch {
 	if len(bad.rows) == 0 { // only indexes outside the batch: not to be believed
 		return r.refused(b, nil, err)
 	}
-	// A row may be refused because somebody deleted it a moment ago, or because
-	// a write whose answer was lost has made it after all.
-	if bad.action != plan.Create || bad.doubt() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), writeTimeout)
-		defer cancel()
-		bad.tries = max(bad.tries, 1)
-		if left, err := r.look(ctx, bad); err == nil {
-			bad = left
-		}
+	// A row may be refused because somebody deleted it a moment ago, because a
+	// write whose answer was lost has made it after all, or because another run
+	// of this installation has just made the very same one.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), writeTimeout)
+	defer cancel()
+	look := r.look
+	if bad.action == plan.Create && !bad.doubt() {
+		look = r.lookTwins
+	}
+	bad.tries = max(bad.tries, 1)
+	if left, err := look(ctx, bad); err == nil {
+		bad = left
 	}
 	for _, i := range bad.rows {
 		r.settle(i, Refused, r.changes[i].Before.ID, words[i])
