@@ -61,9 +61,13 @@ func (c *Client) read(ctx context.Context, path, query string, v any) error {
 	}
 }
 
-// write sends a request once. A failure is classified by Error's methods.
+// write sends a request once, without a body where that is nil. A failure is
+// classified by Error's methods.
 func (c *Client) write(ctx context.Context, method, path string, body any) (answer, *Error) {
 	c.stats.writes.Add(1)
+	if body == nil {
+		return c.send(ctx, method, path, "", nil)
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return answer{}, &Error{Method: method, Path: path, Message: "encode the request: " + err.Error(), Err: err}
