@@ -169,10 +169,11 @@ func (p *planner) hold(reason Reason, change Change, row ipam.Stored, note strin
 func (p *planner) plan() Plan {
 	p.changes = slices.DeleteFunc(p.changes, func(c Change) bool {
 		i := p.source[c.Owner]
-		if p.in.Sources[i].Allow.permits(c.Action) {
+		forbidden := p.in.Sources[i].Allow.forbids(c)
+		if forbidden == 0 {
 			return false
 		}
-		p.hold(NotAllowed, c, c.Before, "policy of "+c.Owner+" does not allow "+c.Action.String())
+		p.hold(NotAllowed, c, c.Before, "policy of "+c.Owner+" does not allow "+forbidden.String())
 		return true
 	})
 	for _, c := range p.changes {
@@ -199,14 +200,18 @@ func (p *planner) plan() Plan {
 	return Plan{Changes: p.changes, Held: p.held, Sources: p.summary}
 }
 
-func (a Allow) permits(action Action) bool {
-	switch action {
-	case Create:
-		return a.Create
-	case Update:
-		return a.Update
+// forbids returns the action that keeps c from being done, 0 where it may be. A
+// mark is the first half of a delete, so it takes both.
+func (a Allow) forbids(c Change) Action {
+	switch {
+	case c.Action == Create && !a.Create:
+		return Create
+	case c.Action == Update && !a.Update:
+		return Update
+	case (c.Action == Delete || c.marks()) && !a.Delete:
+		return Delete
 	}
-	return a.Delete
+	return 0
 }
 
 // marks reports whether the change marks a row as gone.

@@ -10,34 +10,42 @@ import (
 // settleGone pairs new claims with rows whose user is gone, and then creates
 // and removes what is left over.
 func (p *planner) settleGone() {
-	slices.SortFunc(p.created, func(a, b int32) int {
-		return compareIdentity(&p.in.Claims[a].Record, &p.in.Claims[b].Record)
-	})
-	slices.SortFunc(p.gone, func(a, b int32) int {
-		r, s := &p.in.Current[a], &p.in.Current[b]
-		return cmp.Or(compareIdentity(&r.Record, &s.Record), cmp.Compare(r.ID, s.ID))
-	})
+	p.pair(compareUser, Renumbered)
+	p.pair(compareAddress, Moved)
+	for _, c := range p.created {
+		p.changes = append(p.changes, p.creation(c))
+	}
+	for _, r := range p.gone {
+		p.remove(p.in.Current[r])
+	}
+}
+
+// pair makes one update of each claim and row that compare equal, several in
+// the order of their places, and leaves the others in created and gone.
+func (p *planner) pair(compare func(r, s *ipam.Record) int, reason Reason) {
 	created, gone := p.created, p.gone
+	slices.SortFunc(created, func(a, b int32) int {
+		r, s := &p.in.Claims[a].Record, &p.in.Claims[b].Record
+		return cmp.Or(compare(r, s), r.Place.Compare(s.Place))
+	})
+	slices.SortFunc(gone, func(a, b int32) int {
+		r, s := &p.in.Current[a], &p.in.Current[b]
+		return cmp.Or(compare(&r.Record, &s.Record), r.Place.Compare(s.Place), cmp.Compare(r.ID, s.ID))
+	})
+	var left, rest []int32
 	for len(created) > 0 && len(gone) > 0 {
 		claim, row := &p.in.Claims[created[0]], &p.in.Current[gone[0]]
-		switch c := compareUser(&claim.Record, &row.Record); {
+		switch c := compare(&claim.Record, &row.Record); {
 		case c < 0:
-			p.changes = append(p.changes, p.creation(created[0]))
-			created = created[1:]
+			left, created = append(left, created[0]), created[1:]
 		case c > 0:
-			p.remove(*row)
-			gone = gone[1:]
+			rest, gone = append(rest, gone[0]), gone[1:]
 		default:
-			p.update(claim.Owner, Renumbered, *row, claim.Record)
+			p.update(claim.Owner, reason, *row, claim.Record)
 			created, gone = created[1:], gone[1:]
 		}
 	}
-	for _, c := range created {
-		p.changes = append(p.changes, p.creation(c))
-	}
-	for _, r := range gone {
-		p.remove(p.in.Current[r])
-	}
+	p.created, p.gone = append(left, created...), append(rest, gone...)
 }
 
 // compareUser orders by what has to be the same for a row to be renumbered
@@ -53,10 +61,15 @@ func compareUser(r, s *ipam.Record) int {
 	)
 }
 
-// compareIdentity orders by user and then place, so that several addresses of
-// one user are paired in the order of the addresses.
-func compareIdentity(r, s *ipam.Record) int {
-	return cmp.Or(compareUser(r, s), r.Place.Compare(s.Place))
+// compareAddress orders by what has to be the same for a row to move to another
+// VRF, because a rule or a person changed it: owner, user, kind and address.
+func compareAddress(r, s *ipam.Record) int {
+	return cmp.Or(
+		cmp.Compare(r.Owner, s.Owner),
+		cmp.Compare(r.Attrs.UsedBy, s.Attrs.UsedBy),
+		cmp.Compare(r.Place.Kind, s.Place.Kind),
+		ipam.ComparePrefix(r.Place.Prefix, s.Place.Prefix),
+	)
 }
 
 // remove deletes, marks or waits, as the source's Gone says.

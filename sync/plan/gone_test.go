@@ -278,6 +278,11 @@ func TestAllow(t *testing.T) {
 			row(7, lxd, at, u),
 		}, `
 			hold update 10.1.2.3/24, /1.0/instances/u of lab/lxd: switched off by policy (ID 7): policy of lab/lxd does not allow update`},
+		{"a mark is the first half of a delete", []part{
+			allow(lxd, plan.Allow{Create: true, Update: true}), deprecating(lxd),
+			row(7, lxd, at, u),
+		}, `
+			hold update 10.1.2.3/24, /1.0/instances/u of lab/lxd: switched off by policy (ID 7): policy of lab/lxd does not allow delete`},
 		{"filling in a reservation is an update", []part{
 			allow(lxd, plan.Allow{Create: true}),
 			claim(lxd, at, u),

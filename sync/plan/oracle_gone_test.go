@@ -33,9 +33,9 @@ func (o *oracle) unclaimed(r ipam.Stored) {
 	}
 }
 
-// renumberOne turns one create and one row that goes into one update: the
-// first create in the order of places that has a partner gets the first one.
-func (o *oracle) renumberOne() bool {
+// pairOne turns one create and one row that goes into one update: the first
+// create in the order of places that has a partner gets the first one.
+func (o *oracle) pairOne(same func(c, d verdict) bool, reason plan.Reason) bool {
 	create, leave := -1, -1
 	for i, c := range o.said {
 		if c.action != plan.Create || c.held != "" || create >= 0 && c.after.Place.Compare(o.said[create].after.Place) > 0 {
@@ -43,7 +43,7 @@ func (o *oracle) renumberOne() bool {
 		}
 		partner := -1
 		for j, d := range o.said {
-			if !o.same(c, d) || partner >= 0 && before(o.said[partner].before, d.before) {
+			if !same(c, d) || partner >= 0 && before(o.said[partner].before, d.before) {
 				continue
 			}
 			partner = j
@@ -57,15 +57,25 @@ func (o *oracle) renumberOne() bool {
 	}
 	c, d := o.said[create], o.said[leave]
 	o.said = slices.DeleteFunc(o.said, func(v verdict) bool { return v == c || v == d })
-	o.do(verdict{action: plan.Update, reason: plan.Renumbered, owner: c.owner, before: d.before, after: back(c.after, d.before)})
+	o.do(verdict{action: plan.Update, reason: reason, owner: c.owner, before: d.before, after: back(c.after, d.before)})
 	return true
 }
 
-// same says whether d is the row that c's user leaves.
-func (o *oracle) same(c, d verdict) bool {
-	leaves := d.held == "" && (d.reason == plan.NowGone || d.reason == plan.GoneLong || d.reason == "waiting")
+func leaves(d verdict) bool {
+	return d.held == "" && (d.reason == plan.NowGone || d.reason == plan.GoneLong || d.reason == "waiting")
+}
+
+// moves says whether d is the row of c's address in another VRF.
+func moves(c, d verdict) bool {
 	a, b := c.after, d.before.Record
-	return leaves && a.Owner == b.Owner && a.Attrs.UsedBy == b.Attrs.UsedBy && a.Attrs.MAC == b.Attrs.MAC &&
+	return leaves(d) && a.Owner == b.Owner && a.Attrs.UsedBy == b.Attrs.UsedBy &&
+		a.Place.Kind == b.Place.Kind && a.Place.Prefix == b.Place.Prefix
+}
+
+// renumbers says whether d is the row that c's user leaves.
+func renumbers(c, d verdict) bool {
+	a, b := c.after, d.before.Record
+	return leaves(d) && a.Owner == b.Owner && a.Attrs.UsedBy == b.Attrs.UsedBy && a.Attrs.MAC == b.Attrs.MAC &&
 		a.Place.VRF == b.Place.VRF && a.Place.Kind == b.Place.Kind &&
 		a.Place.Prefix.Addr().Is4() == b.Place.Prefix.Addr().Is4()
 }
@@ -89,6 +99,9 @@ func (o *oracle) policy() {
 			continue
 		case v.held == "":
 			v.way = ipam.Stored{}
+			if v.action == plan.Update && v.after.Attrs.GoneUnix != 0 && v.before.Attrs.GoneUnix == 0 {
+				may = may && s.Allow.Delete
+			}
 			if !may {
 				v.held, v.way = plan.NotAllowed, v.before
 			}

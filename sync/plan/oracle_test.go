@@ -83,7 +83,9 @@ func ask(in plan.Input) (said []string, byOwner map[string]*counted) {
 			o.place(p)
 		}
 	}
-	for o.renumberOne() {
+	for o.pairOne(renumbers, plan.Renumbered) {
+	}
+	for o.pairOne(moves, plan.Moved) {
 	}
 	o.policy()
 	for _, v := range o.said {

@@ -86,6 +86,7 @@ const (
 	New        Reason = "new at the source"
 	Changed    Reason = "changed at the source"
 	Renumbered Reason = "renumbered"
+	Moved      Reason = "moved to another VRF"
 	Handover   Reason = "handed over from another source"
 	Revived    Reason = "back at the source"
 	NowGone    Reason = "no longer at the source"

@@ -30,7 +30,7 @@ func TestWorldsReachEverything(t *testing.T) {
 			empty++
 		}
 	}
-	for _, r := range []plan.Reason{plan.New, plan.Changed, plan.Renumbered, plan.Handover, plan.Revived, plan.NowGone, plan.GoneLong, plan.Duplicate, plan.Reserved} {
+	for _, r := range []plan.Reason{plan.New, plan.Changed, plan.Renumbered, plan.Moved, plan.Handover, plan.Revived, plan.NowGone, plan.GoneLong, plan.Duplicate, plan.Reserved} {
 		require.Greater(t, done[r], often, "%s", r)
 	}
 	for _, r := range []plan.Reason{plan.Unmanaged, plan.OtherOwner, plan.UnknownOwner, plan.Contested, plan.Incomplete, plan.NotAllowed} {

@@ -289,10 +289,22 @@ func TestKindsHaveTheirOwnRows(t *testing.T) {
 			lab/lxd: 1 in step`},
 		{"VRFs do not meet", []part{
 			claim(lxd, "10.1.2.3/24 red", "/1.0/instances/a"),
+			row(7, lxd, "10.1.2.3/24", "/1.0/instances/b"),
+		}, `
+			create 10.1.2.3/24 in VRF red, /1.0/instances/a of lab/lxd: new at the source: sync_owner "" -> "lab/lxd", used_by "" -> "/1.0/instances/a", sync_type "" -> "instance"
+			delete 10.1.2.3/24, /1.0/instances/b of lab/lxd: no longer at the source`},
+		{"a user's row moves to another VRF", []part{
+			claim(lxd, "10.1.2.3/24 red", "/1.0/instances/a"),
+			row(7, lxd, "10.1.2.3/24", "/1.0/instances/a"),
+		}, `
+			update 10.1.2.3/24 in VRF red, /1.0/instances/a of lab/lxd: moved to another VRF: vrf "" -> "red"`},
+		{"within a VRF a row is renumbered before one moves there", []part{
+			claim(lxd, "10.1.2.3/24 red", "/1.0/instances/a"),
+			claim(lxd, "10.1.2.4/24", "/1.0/instances/a"),
 			row(7, lxd, "10.1.2.3/24", "/1.0/instances/a"),
 		}, `
 			create 10.1.2.3/24 in VRF red, /1.0/instances/a of lab/lxd: new at the source: sync_owner "" -> "lab/lxd", used_by "" -> "/1.0/instances/a", sync_type "" -> "instance"
-			delete 10.1.2.3/24, /1.0/instances/a of lab/lxd: no longer at the source`},
+			update 10.1.2.4/24, /1.0/instances/a of lab/lxd: renumbered: address "10.1.2.3/24" -> "10.1.2.4/24"`},
 		{"the mask is not part of the place", []part{
 			claim(lxd, "fd00::3/64", "/1.0/instances/a"),
 			row(7, lxd, "fd00::3/128", "/1.0/instances/a"),
