@@ -72,7 +72,7 @@ func (s *Source) checkCertificate(ctx context.Context) []sources.Finding {
 		return []sources.Finding{{OK: true, Text: name + " is restricted to the projects " + list}}
 	}
 	return []sources.Finding{{
-		Text: name + " is restricted to the projects " + list + ", but projects names none: what the server shows beyond them depends on its version (Incus 6.0.4 lists allocations of all projects, without those of shared projects)",
+		Text: name + " is restricted to the projects " + list + ", but projects names none: what it hides cannot be told from what is gone, so nothing of this source is ever deleted",
 		Fix:  "set projects: " + list,
 	}}
 }
@@ -85,7 +85,9 @@ func (s *Source) checkSnapshot(ctx context.Context) []sources.Finding {
 	}
 	var findings []sources.Finding
 	for _, m := range snapshot.Missing {
-		findings = append(findings, bad(m.Part, m.Err))
+		if _, told := errors.AsType[scopeError](m.Err); !told { // by checkCertificate
+			findings = append(findings, bad(m.Part, m.Err))
+		}
 	}
 	if len(snapshot.Allocations) == 0 {
 		return append(findings, sources.Finding{

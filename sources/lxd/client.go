@@ -226,8 +226,8 @@ func notFound(err error) bool {
 // implemented" (Incus 6.0.4), load balancers of a bridge a 400.
 func notOffered(err error) bool {
 	e, ok := errors.AsType[*answerError](err)
-	return ok && (e.code == http.StatusBadRequest || e.code == http.StatusNotImplemented ||
-		(e.code == http.StatusInternalServerError && strings.EqualFold(e.text, "Not implemented")))
+	return ok && (strings.EqualFold(e.text, "Not implemented") ||
+		e.code == http.StatusBadRequest && strings.Contains(e.text, "does not support"))
 }
 
 // advice says what the operator can do about an error.

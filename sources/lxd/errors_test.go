@@ -140,6 +140,16 @@ func TestMissing(t *testing.T) {
 			[]string{`network brnat of project default: read /1.0/networks/brnat/leases?project=default: the server answers 500 "boom"`}, 12,
 		},
 		{
+			"a 400 that does not say that the network keeps no leases", "incus-6.0.4", nil,
+			map[string]string{"1.0/networks/brpub/leases__project=shared-net.json": failure(http.StatusBadRequest, "Bad Request")},
+			[]string{`project shared-net: read /1.0/networks/brpub/leases?project=shared-net: the server answers 400 "Bad Request"`}, 18,
+		},
+		{
+			"a 501 that says nothing", "lxd-5.0.2", nil,
+			map[string]string{"1.0/networks/brnat/leases__project=default.json": failure(http.StatusNotImplemented, "not recorded")},
+			[]string{`network brnat of project default: read /1.0/networks/brnat/leases?project=default: the server answers 501 "not recorded"`}, 12,
+		},
+		{
 			"forwards of a network, without network-allocations", "lxd-5.0.2", nil,
 			map[string]string{"1.0/networks/brpub/forwards__project=default,recursion=1.json": fail},
 			[]string{`network brpub of project default: read /1.0/networks/brpub/forwards?project=default&recursion=1: the server answers 500 "boom"`}, 13,

@@ -69,6 +69,22 @@ func TestLeaseTypes(t *testing.T) {
 	}
 }
 
+// Where it cannot be told of a network's addresses whether they are leases,
+// they are left out: "no" would be a guess, and rules act on it.
+func TestLeaseTypesUnknown(t *testing.T) {
+	const leases = "1.0/networks/brnat/leases__project=default.json"
+	broken := serve(t, changed{"incus-6.0.4-ovn", map[string]string{leases: failure(http.StatusServiceUnavailable, "busy")}})
+	types := func(o *lxd.Options) { o.LeaseTypes = true }
+	snapshot, err := mustOpen(t, broken, types).Snapshot(t.Context())
+	require.NoError(t, err)
+	require.Len(t, snapshot.Missing, 1)
+	whole := mustSnapshot(t, mustOpen(t, serve(t, fixtures.LXD("incus-6.0.4-ovn")), types))
+	for _, a := range snapshot.Allocations {
+		require.Contains(t, whole, a, "what is listed is listed as it is")
+	}
+	require.Less(t, len(snapshot.Allocations), len(whole))
+}
+
 func TestRoutedNICs(t *testing.T) {
 	server := changed{"incus-6.0.4-plain", map[string]string{
 		"1.0/instances__all-projects=true,recursion=1.json": `[{"name":"edge","project":"default","expanded_config":{"volatile.eth1.hwaddr":"10:66:6a:00:00:01"},

@@ -166,7 +166,6 @@ func (r *reading) readContested(ctx context.Context) error {
 		leases, err := r.readLeases(ctx, v)
 		if err != nil {
 			r.addMissing(fmt.Sprintf("leases of network %s of project %s", v.network.Name, v.project), err)
-			return nil
 		}
 		only := contested[networkID{v.network.Project, v.network.Name}]
 		if r.options.LeaseTypes {
@@ -174,6 +173,16 @@ func (r *reading) readContested(ctx context.Context) error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if err != nil && r.options.LeaseTypes {
+			// Rules ask whether an address is a lease, and "no" is no answer to
+			// that: left out, its row stays as it is.
+			r.facts = slices.DeleteFunc(r.facts, func(a ipam.Allocation) bool {
+				return a.Type == typeInstance && a.Project == v.project && a.Network == v.network.Name
+			})
+		}
+		if err != nil {
+			return nil
+		}
 		markDynamic(r.facts, v, leases, only)
 		return nil
 	})

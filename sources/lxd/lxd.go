@@ -82,7 +82,7 @@ func (s *Source) snapshot(ctx context.Context) (sources.Snapshot, error) {
 	}
 	r := &reading{client: s.client, options: s.options, server: about, networks: map[networkID]network{}}
 	for _, step := range []func(context.Context) error{
-		r.readProjects, r.readLists, r.readInstances, r.readSharedLeases, r.resolve, r.readContested,
+		r.readScope, r.readProjects, r.readLists, r.readInstances, r.readSharedLeases, r.resolve, r.readContested,
 	} {
 		if err := step(ctx); err != nil {
 			return sources.Snapshot{}, err

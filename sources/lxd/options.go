@@ -62,12 +62,16 @@ func Factory() sources.Factory {
 	}
 }
 
+// errURL does not repeat the URL: there may be a password in what was meant to
+// be one.
+var errURL = errors.New("url: want unix:///var/lib/incus/unix.socket or https://HOST:8443")
+
 // check says which option is wrong and how to put it right. Files are looked
 // at later, by Open.
 func (o Options) check() error {
 	u, err := url.Parse(o.URL)
 	if err != nil || o.URL == "" {
-		return fmt.Errorf("url %q: want unix:///var/lib/incus/unix.socket or https://HOST:8443", o.URL)
+		return errURL
 	}
 	switch u.Scheme {
 	case "unix":
@@ -77,7 +81,7 @@ func (o Options) check() error {
 	case "http":
 		err = errors.New("url: Incus and LXD do not serve plain HTTP: use https://HOST:8443, or unix:///PATH on the server itself")
 	default:
-		err = fmt.Errorf("url %q: want unix:///var/lib/incus/unix.socket or https://HOST:8443", o.URL)
+		err = errURL
 	}
 	if err != nil {
 		return err
@@ -105,7 +109,7 @@ func checkProjects(names []string) error {
 
 func (o Options) checkUnix(u *url.URL) error {
 	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" {
-		return fmt.Errorf("url %q: want an absolute path after unix://, as in unix:///var/lib/incus/unix.socket", o.URL)
+		return errors.New("url: want an absolute path after unix://, as in unix:///var/lib/incus/unix.socket")
 	}
 	for _, t := range append(o.trust(),
 		option{"client_cert_file", o.ClientCertFile != ""}, option{"client_key_file", o.ClientKeyFile != ""},

@@ -28,9 +28,9 @@ func TestOptionErrors(t *testing.T) {
 		want string
 		edit func(*lxd.Options)
 	}{
-		{`url "": want unix:///var/lib/incus/unix.socket or https://HOST:8443`, func(o *lxd.Options) { o.URL = "" }},
-		{`url "lxd.example": want unix:///var/lib/incus/unix.socket or https://HOST:8443`, func(o *lxd.Options) { o.URL = "lxd.example" }},
-		{`url "unix://var/lib/x": want an absolute path after unix://, as in unix:///var/lib/incus/unix.socket`, func(o *lxd.Options) { o.URL = "unix://var/lib/x" }},
+		{`url: want unix:///var/lib/incus/unix.socket or https://HOST:8443`, func(o *lxd.Options) { o.URL = "" }},
+		{`url: want unix:///var/lib/incus/unix.socket or https://HOST:8443`, func(o *lxd.Options) { o.URL = "lxd.example" }},
+		{`url: want an absolute path after unix://, as in unix:///var/lib/incus/unix.socket`, func(o *lxd.Options) { o.URL = "unix://var/lib/x" }},
 		{`url: Incus and LXD do not serve plain HTTP: use https://HOST:8443, or unix:///PATH on the server itself`, func(o *lxd.Options) { o.URL = "http://h:8443" }},
 		{`url "https://h": holds no port; Incus and LXD listen on https://h:8443 (write :443 where a proxy stands before it)`, func(o *lxd.Options) { o.URL = "https://h" }},
 		{`url "https://h:8443/1.0": want https://HOST:8443 and nothing after it`, func(o *lxd.Options) { o.URL = "https://h:8443/1.0" }},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -87,6 +88,36 @@ func each[E any](ctx context.Context, list []E, do func(context.Context, E) erro
 	}
 	return group.Wait()
 }
+
+// readScope notes as missing what a restricted certificate hides: servers pass
+// over the projects that it is not for without a word, so that a project taken
+// off the certificate would look as if all its addresses were gone. Projects
+// that are named are missed by name.
+func (r *reading) readScope(ctx context.Context) error {
+	if !r.all() || r.client.own == "" || !r.server.has(extCertificateScope) {
+		return nil
+	}
+	var own certificate
+	err := r.client.get(ctx, at("certificates", string(r.client.own)), nil, &own)
+	switch {
+	case notFound(err): // trusted in another way: signed by an authority that the server trusts
+	case err != nil:
+		r.addMissing("client certificate", err)
+	case own.Restricted:
+		r.addMissing("projects", scopeError{own.Projects})
+	}
+	return nil
+}
+
+// scopeError says that a certificate hides nobody knows what.
+type scopeError struct{ projects []string }
+
+func (e scopeError) Error() string {
+	return fmt.Sprintf("%v: the client certificate is restricted, and what it hides cannot be told from what is gone; set projects: [%s]",
+		sources.ErrDenied, strings.Join(slices.Sorted(slices.Values(e.projects)), ", "))
+}
+
+func (scopeError) Unwrap() error { return sources.ErrDenied }
 
 // readProjects finds the projects in scope.
 func (r *reading) readProjects(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -61,16 +62,18 @@ func newIdentity(tb testing.TB, name string) identity {
 	return i
 }
 
-// newTLSServer serves a scenario to clients that show the trusted certificate;
-// to others it answers as Incus does to those it does not trust.
-func newTLSServer(tb testing.TB, own, trusted identity, scenario string) string {
+// newTLSServer serves a scenario to clients that show the trusted certificate,
+// which is restricted to the given projects if there are any; to others it
+// answers as Incus does to those it does not trust.
+func newTLSServer(tb testing.TB, own, trusted identity, scenario string, projects ...string) string {
 	tb.Helper()
 	world := fixtures.LXD(scenario)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		shown := r.TLS.PeerCertificates
 		switch {
 		case len(shown) == 1 && shown[0].Equal(trusted.pair.Leaf) && r.URL.Path == "/1.0/certificates/"+trusted.fingerprint:
-			fmt.Fprint(w, `{"type":"sync","metadata":{"name":"allocsync","restricted":true,"projects":["web","lab"]}}`)
+			answer := map[string]any{"name": "allocsync", "restricted": len(projects) > 0, "projects": projects}
+			_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "metadata": answer})
 		case len(shown) == 1 && shown[0].Equal(trusted.pair.Leaf):
 			world.ServeHTTP(w, r)
 		case r.URL.Path == "/1.0":
@@ -142,7 +145,18 @@ func TestTLS(t *testing.T) {
 		require.ErrorContains(t, err, "client_cert_file, client_key_file: ")
 		require.ErrorContains(t, err, "want two PEM files that belong together")
 	})
+	t.Run("restricted", func(t *testing.T) {
+		at := newTLSServer(t, server, client, "demo", "web", "lab")
+		snapshot, err := mustOpen(t, at, as(client), pinned).Snapshot(t.Context())
+		require.NoError(t, err)
+		require.Len(t, snapshot.Missing, 1, "what the certificate hides is not taken to be gone")
+		require.ErrorIs(t, snapshot.Missing[0].Err, sources.ErrDenied)
+		require.ErrorContains(t, snapshot.Missing[0].Err, "set projects: [lab, web]")
+		named := mustOpen(t, at, as(client), pinned, func(o *lxd.Options) { o.Projects = []string{"web", "lab"} })
+		require.NotEmpty(t, mustSnapshot(t, named))
+	})
 	t.Run("check", func(t *testing.T) {
+		at := newTLSServer(t, server, client, "demo", "web", "lab")
 		source := mustOpen(t, at, as(client), func(o *lxd.Options) { o.TLSSkipVerify = true })
 		require.Equal(t, []sources.Finding{
 			{OK: true, Text: "Incus 6.0.4 answers at " + at + " and trusts this client"},
@@ -152,7 +166,7 @@ func TestTLS(t *testing.T) {
 			},
 			{OK: true, Text: "it lists allocations itself (API extension network_allocations)"},
 			{
-				Text: "the client certificate (allocsync in the server's trust list) is restricted to the projects [lab, web], but projects names none: what the server shows beyond them depends on its version (Incus 6.0.4 lists allocations of all projects, without those of shared projects)",
+				Text: "the client certificate (allocsync in the server's trust list) is restricted to the projects [lab, web], but projects names none: what it hides cannot be told from what is gone, so nothing of this source is ever deleted",
 				Fix:  "set projects: [lab, web]",
 			},
 			{OK: true, Text: "it hands out 5 prefixes and 29 addresses in the projects default, lab, web"},
