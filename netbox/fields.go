@@ -61,7 +61,9 @@ type existingField struct {
 	ObjectTypes  []string `json:"object_types"`  // since 4.0
 	ContentTypes []string `json:"content_types"` // before
 	Unique       bool     `json:"unique"`        // since 4.2
-	Status       choice   `json:"status"`        // since 4.7: a field is live only when active
+	Required     bool     `json:"required"`
+	Default      any      `json:"default"`
+	Status       choice   `json:"status"` // since 4.7: a field is live only when active
 }
 
 func (e existingField) on() []string { return append(slices.Clone(e.ObjectTypes), e.ContentTypes...) }
@@ -76,6 +78,12 @@ func (f customField) wrong(e existingField) string {
 		return fmt.Sprintf("custom field %s has filter logic %s: set it to exact, so that lists can be filtered by its value", f.name, e.FilterLogic.Value)
 	case e.Unique:
 		return fmt.Sprintf("custom field %s demands unique values: switch that off, one user may have several addresses", f.name)
+	case e.Default != nil && e.Default != "":
+		// NetBox gives it to every row that anybody makes, and to all that there
+		// are when the field is put on an object type.
+		return fmt.Sprintf("custom field %s has the default %q, which rows of other people get: take the default away, then empty the field on rows that are not allocsync's", f.name, fmt.Sprint(e.Default))
+	case e.Required:
+		return fmt.Sprintf("custom field %s is required: switch that off, not every row has one", f.name)
 	case e.Status.Value != "" && e.Status.Value != "active":
 		return fmt.Sprintf("custom field %s is in state %s: wait until NetBox's background job (rqworker) is through with it", f.name, e.Status.Value)
 	}
