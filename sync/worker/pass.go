@@ -192,14 +192,18 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal) error {
 	proposal.session, proposal.Version = session, session.Version()
 
 	answers := answersOf(proposal.Readings, mapped.Problems)
-	owned, err := session.Owned(ctx, owners(answers))
+	all := append(slices.Clone(answers), p.unasked(answers)...)
+	owned, err := session.Owned(ctx, owners(all))
 	if err != nil {
 		return fmt.Errorf("read own rows: %w", err)
 	}
-	if known := prefixesOfIncomplete(answers, owned); len(known) > 0 {
-		// What an incomplete source does not list now still gives its
-		// addresses their masks.
+	if known := prefixesOfIncomplete(all, owned); len(known) > 0 {
+		// What an incomplete source does not list now, and what one that is not
+		// asked has, still gives addresses their masks.
 		mapped = p.Mapping.Map(inputs(proposal.Readings), known)
+	}
+	if asked := owners(answers); len(asked) < len(all) {
+		owned = slices.DeleteFunc(owned, func(r ipam.Stored) bool { return !slices.Contains(asked, r.Owner) })
 	}
 	others, err := session.At(ctx, unheld(mapped.Claims, owned))
 	if err != nil {
@@ -210,7 +214,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal) error {
 	proposal.Mapped = mapped
 	proposal.Plan = plan.Compute(plan.Input{
 		Now:     p.now(),
-		Sources: append(answers, p.unasked(answers)...),
+		Sources: all,
 		Claims:  mapped.Claims,
 		Current: merge(owned, others),
 	})

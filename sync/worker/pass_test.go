@@ -217,3 +217,17 @@ func TestIncompleteSourceKeepsMasks(t *testing.T) {
 	require.Len(t, proposal.Plan.Held, 1)
 	require.Equal(t, plan.Incomplete, proposal.Plan.Held[0].Reason)
 }
+
+// A source asked alone finds its addresses in the network of another one.
+func TestMaskOfAnUnaskedSource(t *testing.T) {
+	b := newBench(t, netboxtest.V47)
+	listings := map[string]*listing{"a": {allocations: instances(1)}, "b": {allocations: []ipam.Allocation{
+		{UsedBy: "/1.0/instances/shared", Kind: ipam.Address, Prefix: netip.MustParsePrefix("10.9.9.9/32"), Type: "instance"},
+	}}}
+	p := b.pass(t, listings, "a", "b")
+	mustSync(t, p)
+	p.Only = []string{"b"}
+	proposal, _ := mustSync(t, p)
+	require.Empty(t, proposal.Plan.Changes, "the address keeps its mask")
+	require.Equal(t, 1, proposal.Plan.Sources[0].InStep)
+}
