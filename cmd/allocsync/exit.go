@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+
+	"allocsync/report"
 )
 
 // The exit codes. They are part of the interface: monitoring and pipelines
@@ -32,9 +35,16 @@ func (p *program) exitCode(err error) int {
 	case errors.As(err, &e):
 		return e.code
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(p.stderr, "allocsync: interrupted:", err)
+		p.complain("allocsync: interrupted: " + err.Error())
 	default:
-		fmt.Fprintln(p.stderr, "allocsync:", err)
+		p.complain("allocsync: " + err.Error())
 	}
 	return exitFailed
+}
+
+// complain prints an error, which may quote what others wrote, line by line.
+func (p *program) complain(text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Fprintln(p.stderr, report.Printable(line))
+	}
 }

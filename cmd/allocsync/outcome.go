@@ -88,6 +88,11 @@ func codeOf(p *worker.Proposal, result *apply.Result) int {
 	for _, r := range p.Readings {
 		partly = partly || r.Err != nil || !r.Snapshot.Complete()
 	}
+	for _, s := range p.Plan.Sources {
+		// Not one of its claims is met: its name was changed, say, and all of
+		// its rows belong to the old one.
+		partly = partly || s.Claims > 0 && s.InStep+s.Create+s.Update == 0
+	}
 	switch {
 	case p.Excess != nil:
 		return exitLimits

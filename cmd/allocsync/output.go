@@ -37,6 +37,15 @@ func (o *output) check() error {
 	if o.path == "" {
 		return nil
 	}
+	if target, err := filepath.EvalSymlinks(o.path); err == nil {
+		o.path = target // the file, not the link to it, is what is replaced
+	}
+	switch stat, err := os.Stat(o.path); {
+	case err == nil && stat.IsDir():
+		return fmt.Errorf("--output: %s is a folder", o.path)
+	case err == nil && !stat.Mode().IsRegular():
+		return nil // a device or a pipe is written to, never replaced
+	}
 	f, err := os.CreateTemp(filepath.Dir(o.path), "."+filepath.Base(o.path)+"-*")
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
@@ -88,6 +97,9 @@ func (p *program) presentation() report.Options {
 
 // replaceFile writes the whole file or leaves the old one as it was.
 func replaceFile(path string, content []byte) error {
+	if stat, err := os.Stat(path); err == nil && !stat.Mode().IsRegular() {
+		return os.WriteFile(path, content, 0o644) // /dev/null, /dev/stdout, a pipe
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

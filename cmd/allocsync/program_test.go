@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -214,4 +215,72 @@ func TestDemo(t *testing.T) {
 		require.Contains(t, out.stdout, want)
 	}
 	require.FileExists(t, page)
+}
+
+// A source whose name was changed finds all its rows in other hands. Nothing is
+// touched, and monitoring is told.
+func TestRenamedSource(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(network("br0", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	l.mustRun(t, exitInStep, "sync")
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, strings.Replace(string(text), "name: lab", "name: renamed", 1))
+	out := l.mustRun(t, exitPartly, "sync")
+	require.Contains(t, out.stdout, "3 held, 0 in step")
+	require.Len(t, l.addresses(t), 2)
+}
+
+// A device is written to, and a link followed; neither is replaced by a file.
+func TestOutputIsNoFile(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	device, link, file := filepath.Join(l.folder, "null"), filepath.Join(l.folder, "link"), filepath.Join(l.folder, "file")
+	require.NoError(t, os.Symlink("/dev/null", device))
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Symlink(file, link))
+	l.mustRun(t, exitChanges, "sync", "-n", "-o", device)
+	l.mustRun(t, exitChanges, "sync", "-n", "-o", link)
+	for _, path := range []string{device, link} {
+		stat, err := os.Lstat(path)
+		require.NoError(t, err)
+		require.NotZero(t, stat.Mode()&os.ModeSymlink, "%s is still a link", path)
+	}
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "/1.0/instances/u1")
+	l.mustRun(t, exitFailed, "sync", "-o", l.folder)
+	require.Empty(t, l.addresses(t), "a report that cannot be written is noticed before anything is done")
+}
+
+// What NetBox holds cannot drive the terminal through an error.
+func TestErrorsAreHarmless(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.call(t, http.MethodPost, "/api/ipam/vrfs/", `{"name": "a\u001b]0;owned\u0007"}`, nil)
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, string(text)+"rules: [{set: {vrf: none}}]\n")
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	out := l.mustRun(t, exitFailed, "sync")
+	require.Contains(t, out.stderr, "owned")
+	require.NotContains(t, out.stderr, "\x1b")
+}
+
+// A default on our custom field would make everybody's rows ours.
+func TestFieldWithDefault(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	var fields struct{ Results []struct{ ID int } }
+	l.call(t, http.MethodGet, "/api/extras/custom-fields/?name=sync_owner", "", &fields)
+	l.call(t, http.MethodPatch, fmt.Sprintf("/api/extras/custom-fields/%d/", fields.Results[0].ID), `{"default": "dc1/lab"}`, nil)
+	l.call(t, http.MethodPost, "/api/ipam/ip-addresses/", `{"address": "192.0.2.1/32", "dns_name": "router.of.a.person"}`, nil)
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	for _, command := range []string{"sync", "check", "setup"} {
+		out := l.mustRun(t, exitFailed, command)
+		require.Contains(t, out.stdout+out.stderr, "default")
+	}
+	require.Len(t, l.addresses(t), 1)
 }

@@ -118,7 +118,8 @@ func (p *program) once(ctx context.Context, s *setting, pass *worker.Pass, progr
 	// The report is written even when the run was interrupted: it says what
 	// was done.
 	if err := p.write(f.out, r.report(proposal, &result)); err != nil {
-		return err
+		p.complain("allocsync: " + err.Error())
+		return exit{exitPartly} // not "nothing was done"
 	}
 	return exitOf(codeOf(proposal, &result))
 }
