@@ -143,14 +143,6 @@ type row struct {
 // rows are in the order of their addresses' text.
 type rows []row
 
-func (r rows) addresses() []string {
-	var list []string
-	for _, row := range r {
-		list = append(list, row.Address)
-	}
-	return list
-}
-
 // by returns the rows by their address.
 func (r rows) by() map[string]row {
 	m := map[string]row{}
