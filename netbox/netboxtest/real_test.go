@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"allocsync/netbox"
 )
 
 // step is one request of TestReal. {name} stands for the ID of an object that an
@@ -40,6 +42,10 @@ func TestReal(t *testing.T) {
 	real := &realNetBox{t: t, url: url, token: token, saved: map[string]string{}, tables: map[string]string{}}
 	real.cleanup()
 	t.Cleanup(real.cleanup)
+	client, err := netbox.Open(netbox.Options{URL: url, Token: netbox.Token(token)})
+	require.NoError(t, err)
+	_, err = client.Setup(t.Context(), false)
+	require.NoError(t, err)
 	s := New(Options{})
 	real.copyCustomFields(s)
 	for _, k := range s.kinds {
