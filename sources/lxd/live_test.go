@@ -184,7 +184,7 @@ func TestRealSharedProject(t *testing.T) {
 			o.ClientCertFile, o.ClientKeyFile = restricted.certFile, restricted.keyFile
 		})
 		require.Contains(t, everything.Check(t.Context()), sources.Finding{
-			Text: "the client certificate (src-restricted in the server's trust list) is restricted to the projects [shared-net], but projects names none: what the server shows beyond them depends on its version (Incus 6.0.4 lists allocations of all projects, without those of shared projects)",
+			Text: "the client certificate (src-restricted in the server's trust list) is restricted to the projects [shared-net], but projects names none: what it hides cannot be told from what is gone, so nothing of this source is ever deleted",
 			Fix:  "set projects: [shared-net]",
 		})
 		_, err := mustOpen(t, "", incus.overHTTPS, func(o *lxd.Options) {
