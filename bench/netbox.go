@@ -24,6 +24,7 @@ var errNoNetBox = errors.New("no NetBox: set ALLOCSYNC_TEST_NETBOX_URL and ALLOC
 const (
 	firstRows = 1000 // of a first sync
 	stepRows  = 5000 // of a pass in which nothing changes
+	steps     = 9    // such passes
 )
 
 // server is a real NetBox, asked as simply as can be.
@@ -138,7 +139,7 @@ func (s server) inStep(ctx context.Context, source *lxdServer, vrf string) (figu
 		return figure{}, err
 	}
 	var times, floors, ratios []float64
-	for range 7 {
+	for range steps {
 		floor, err := elapsed(func() error { return s.bareRead(ctx, pages) })
 		if err != nil {
 			return figure{}, err
@@ -152,7 +153,7 @@ func (s server) inStep(ctx context.Context, source *lxdServer, vrf string) (figu
 	}
 	return figure{
 		what:     fmt.Sprintf("pass over %d rows in step on a real NetBox", stepRows),
-		measured: fmt.Sprintf("%.2f s, %d requests", median(times), client.Stats().Requests()/7),
+		measured: fmt.Sprintf("%.2f s, %d requests", median(times), client.Stats().Requests()/steps),
 		floor:    fmt.Sprintf("fetching the same %d pages, %.2f s", len(pages), median(floors)),
 		ratio:    fmt.Sprintf("%.2f", median(ratios)), limit: "1.25", ok: median(ratios) <= 1.25,
 	}, nil

@@ -2,9 +2,9 @@
 // (https://netboxlabs.com/docs/netbox/integrations/rest-api/). It supports
 // NetBox 3.7 and later, and was measured against 3.7.8, 4.2.9 and 4.7.3.
 //
-// A Client holds the connection; Prepare turns the names that a configuration
-// uses (VRFs, tenants, roles, tags) into a Session, which reads and writes rows
-// as package ipam describes them. A Session is one pass's view and is thrown
+// A Client holds the connection; Begin and Resolve turn the names that a
+// configuration uses (VRFs, tenants, roles, tags) into a Session, which reads and
+// writes rows as package ipam describes them. A Session is one pass's view and is thrown
 // away with the pass; both are safe for concurrent use.
 //
 // Three rules hold everywhere here:

@@ -1,6 +1,7 @@
 package netbox
 
 import (
+	"cmp"
 	"context"
 	"sync"
 )
@@ -35,24 +36,48 @@ type Session struct {
 // Version returns what the server said it is when the session was prepared.
 func (s *Session) Version() Version { return s.version }
 
-// Prepare begins a pass: it asks for the version, checks the custom fields and
-// resolves the names. It takes one request for each of version, custom fields,
-// VRFs, tenants, roles and tags, leaving out what refs do not need, and one
-// more for VRFs or tenants where some are not found by name or slug.
+// Opening is a NetBox that was found fit for a pass, before it is known which
+// names the pass will use.
+type Opening struct {
+	client  *Client
+	version Version
+}
+
+// Begin begins a pass: it asks for the version and checks the custom fields, two
+// requests at the same time. Of refs it looks at Deprecate and Reservable.
 //
-// A missing or ambiguous name, two names for one VRF, and custom fields that
-// are missing or of the wrong kind (ErrFields) are errors that say what to do.
-func (c *Client) Prepare(ctx context.Context, refs Refs) (*Session, error) {
+// A server that is not a supported NetBox, and custom fields that are missing
+// or of the wrong kind (ErrFields) are errors that say what to do.
+func (c *Client) Begin(ctx context.Context, refs Refs) (*Opening, error) {
+	fields := make(chan error, 1)
+	go func() { fields <- c.checkFields(ctx, refs) }()
 	v, err := c.Status(ctx)
+	wrong := <-fields
+	if err := cmp.Or(err, wrong); err != nil { // what is no NetBox has no fields either
+		return nil, err
+	}
+	return &Opening{client: c, version: v}, nil
+}
+
+// Resolve finds the names of refs. It takes one request for each of VRFs,
+// tenants, roles and tags, leaving out what refs do not need, and one more for
+// VRFs or tenants where some are not found by name or slug.
+//
+// A missing or ambiguous name and two names for one VRF are errors that list
+// what there is.
+func (o *Opening) Resolve(ctx context.Context, refs Refs) (*Session, error) {
+	n, err := o.client.resolve(ctx, o.version, refs)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkFields(ctx, refs); err != nil {
-		return nil, err
-	}
-	n, err := c.resolve(ctx, v, refs)
+	return &Session{client: o.client, version: o.version, refs: refs, names: n, strange: map[string]int{}, strangeRefs: map[int]string{}}, nil
+}
+
+// Prepare is Begin and Resolve in one.
+func (c *Client) Prepare(ctx context.Context, refs Refs) (*Session, error) {
+	o, err := c.Begin(ctx, refs)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, version: v, refs: refs, names: n, strange: map[string]int{}, strangeRefs: map[int]string{}}, nil
+	return o.Resolve(ctx, refs)
 }

@@ -94,9 +94,9 @@ func (p *Pass) Plan(ctx context.Context) (*Proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	proposal := &Proposal{Readings: p.read(ctx, asked)}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read sources: %w", err)
+	proposal, opening, err := p.gather(ctx, asked)
+	if err != nil {
+		return nil, err
 	}
 	if !slices.ContainsFunc(proposal.Readings, func(r Reading) bool { return r.Err == nil }) {
 		for _, a := range answersOf(proposal.Readings, nil) {
@@ -104,13 +104,46 @@ func (p *Pass) Plan(ctx context.Context) (*Proposal, error) {
 		}
 		return proposal, ErrNoSource
 	}
-	if err := p.compute(ctx, proposal); err != nil {
+	if err := p.compute(ctx, proposal, opening); err != nil {
 		return nil, err
 	}
 	approved, err := proposal.Plan.Approve(p.Limits)
 	proposal.Approved = approved
 	errors.As(err, &proposal.Excess)
 	return proposal, nil
+}
+
+// gather asks the sources, and NetBox for what does not depend on them, at the
+// same time. Without a NetBox that can be used, the sources are not waited for.
+func (p *Pass) gather(ctx context.Context, asked []Source) (*Proposal, *netbox.Opening, error) {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	type opened struct {
+		opening *netbox.Opening
+		err     error
+	}
+	server := make(chan opened, 1)
+	go func() {
+		opening, err := p.NetBox.Begin(ctx, netbox.Refs{Deprecate: p.deprecates()})
+		if err != nil {
+			stop()
+		}
+		server <- opened{opening, err}
+	}()
+	proposal := &Proposal{Readings: p.read(reading, asked)}
+	answer := <-server
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, fmt.Errorf("read sources: %w", ctx.Err())
+	case answer.err != nil:
+		return nil, nil, fmt.Errorf("prepare NetBox: %w", answer.err)
+	}
+	return proposal, answer.opening, nil
+}
+
+// deprecates reports whether rows may be marked as gone.
+func (p *Pass) deprecates() bool {
+	return slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Gone.Deprecate })
 }
 
 // Read asks the sources and nothing else.
@@ -182,10 +215,10 @@ func (p *Pass) now() time.Time {
 }
 
 // compute maps the readings, reads NetBox and makes the plan.
-func (p *Pass) compute(ctx context.Context, proposal *Proposal) error {
+func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.Opening) error {
 	mapped := p.Mapping.Map(inputs(proposal.Readings), nil)
 	p.phase("reading NetBox", nil)
-	session, err := p.NetBox.Prepare(ctx, p.refs(mapped.Claims))
+	session, err := opening.Resolve(ctx, p.refs(mapped.Claims))
 	if err != nil {
 		return fmt.Errorf("prepare NetBox: %w", err)
 	}
@@ -224,7 +257,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal) error {
 
 // refs collects the names that NetBox has to resolve.
 func (p *Pass) refs(claims []ipam.Claim) netbox.Refs {
-	refs := netbox.Refs{Deprecate: slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Gone.Deprecate })}
+	refs := netbox.Refs{Deprecate: p.deprecates()}
 	vrfs, tenants, roles, tags := set{}, set{}, set{}, set{}
 	for i := range claims {
 		c := &claims[i]

@@ -182,7 +182,9 @@ func TestNoSourceAnswers(t *testing.T) {
 	proposal, err := p.Plan(t.Context())
 	require.ErrorIs(t, err, worker.ErrNoSource)
 	require.EqualError(t, proposal.Readings[0].Err, "gone")
-	require.Empty(t, b.server.Requests(), "NetBox is not asked in vain")
+	for _, r := range b.server.Requests() {
+		require.NotContains(t, r.Path, "/api/ipam/", "no row is read in vain")
+	}
 }
 
 func TestEmptySourceDeletesNothing(t *testing.T) {

@@ -28,7 +28,9 @@ func (p *Pass) read(ctx context.Context, asked []Source) []Reading {
 			begin := time.Now()
 			snapshot, err := s.Snapshot(ctx)
 			readings[i] = Reading{Source: s, Snapshot: snapshot, Err: err, Took: time.Since(begin)}
-			p.phaseOf(readings[i])
+			if ctx.Err() == nil { // else nobody waits for it any more
+				p.phaseOf(readings[i])
+			}
 			return nil
 		})
 	}
