@@ -47,6 +47,13 @@ func TestCost(t *testing.T) {
 				b.mustPrepare(t, Refs{VRFs: []string{vrf}, Tenants: []string{"t"}, Roles: []string{"r"}, Tags: []string{"g"}})
 			})
 			require.Equal(t, Stats{Reads: 6, Lookups: 6}, full)
+			b.mustMake(t, "/api/ipam/vrfs/", map[string]any{"name": "other " + b.run, "rd": "65000:77"})
+			full = b.requests(func() {
+				b.mustPrepare(t, Refs{VRFs: []string{"65000:77"}, Tenants: []string{"T"}, Roles: []string{"r"}, Tags: []string{"g"}})
+			})
+			require.Equal(t, Stats{Reads: 6, Lookups: 6}, full, "by route distinguisher and by name too")
+			mixed := b.requests(func() { b.mustPrepare(t, Refs{VRFs: []string{vrf, "65000:77"}}) })
+			require.Equal(t, Stats{Reads: 4, Lookups: 4}, mixed, "two spellings take two")
 
 			records := b.fill(t, s, vrf, 2500)
 			owned := b.requests(func() {

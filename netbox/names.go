@@ -36,11 +36,11 @@ func (c *Client) resolve(ctx context.Context, v Version, refs Refs) (names, erro
 		wrong = append(wrong, faults...)
 		return found, err
 	}
-	vrfs, err := look("VRF", "/api/ipam/vrfs/", refs.VRFs, "name", "rd")
+	vrfs, err := look("VRF", "/api/ipam/vrfs/", refs.VRFs, likely(refs.VRFs, isRD, "rd", "name")...)
 	if err != nil {
 		return names{}, err
 	}
-	tenants, err := look("tenant", "/api/tenancy/tenants/", refs.Tenants, "slug", "name")
+	tenants, err := look("tenant", "/api/tenancy/tenants/", refs.Tenants, likely(refs.Tenants, isSlug, "slug", "name")...)
 	if err != nil {
 		return names{}, err
 	}
@@ -70,6 +70,25 @@ func (c *Client) resolve(ctx context.Context, v Version, refs Refs) (names, erro
 		return names{}, fmt.Errorf("resolve names: %s", strings.Join(wrong, "; "))
 	}
 	return n, nil
+}
+
+// likely returns the fields to look refs up by, the one that all of them look
+// like first: a configuration that spells them alike takes one request.
+func likely(refs []string, looks func(string) bool, field, other string) []string {
+	if slices.ContainsFunc(refs, func(ref string) bool { return ref != "" && !looks(ref) }) {
+		return []string{other, field}
+	}
+	return []string{field, other}
+}
+
+// isRD reports whether s looks like a route distinguisher (RFC 4364, 4.2).
+func isRD(s string) bool { return strings.Contains(s, ":") }
+
+// isSlug reports whether s may be a slug, as NetBox makes them.
+func isSlug(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // lookUp finds each of wanted by the first of fields that knows it. Names that

@@ -61,7 +61,8 @@ func (c *Client) Begin(ctx context.Context, refs Refs) (*Opening, error) {
 
 // Resolve finds the names of refs. It takes one request for each of VRFs,
 // tenants, roles and tags, leaving out what refs do not need, and one more for
-// VRFs or tenants where some are not found by name or slug.
+// VRFs that are spelled partly by name and partly by route distinguisher, or
+// tenants partly by slug and partly by name.
 //
 // A missing or ambiguous name and two names for one VRF are errors that list
 // what there is.
