@@ -86,14 +86,19 @@ func (p *progress) batch(done, total int) {
 	p.tracker.SetValue(int64(done))
 }
 
-// stop takes the bar away, so that the report starts on a line of its own.
-func (p *progress) stop() {
+// stop ends the bar, so that the report starts on a line of its own. All says
+// whether everything was tried.
+func (p *progress) stop(all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
 		return
 	}
-	p.tracker.MarkAsDone()
+	if all {
+		p.tracker.MarkAsDone()
+	} else {
+		p.tracker.MarkAsErrored()
+	}
 	for !p.bar.IsRenderInProgress() {
 		time.Sleep(time.Millisecond) // Render runs in its own goroutine and may not have begun
 	}

@@ -114,7 +114,7 @@ func (p *program) once(ctx context.Context, s *setting, pass *worker.Pass, progr
 		return exitOf(codeOf(proposal, nil))
 	}
 	result := pass.Carry(ctx, proposal)
-	progress.stop()
+	progress.stop(result.Err == nil)
 	// The report is written even when the run was interrupted: it says what
 	// was done.
 	if err := p.write(f.out, r.report(proposal, &result)); err != nil {
