@@ -16,48 +16,47 @@ func (r *runner) lookCreate(ctx context.Context, b batch) (batch, error) {
 	if !b.doubt() {
 		return b, nil
 	}
-	at, err := r.standing(ctx, b)
-	if err != nil {
-		return b, err
-	}
-	left := b
-	left.rows = nil
-	for _, i := range b.rows {
-		wanted := r.changes[i].After
-		rows := at[wanted.Place]
-		ours := twin(rows, wanted)
-		switch {
-		case ours >= 0:
-			r.settle(i, Done, rows[ours].ID, "")
-		case len(rows) > 0:
-			r.settle(i, Kept, rows[0].ID, fmt.Sprintf("row %d of %s was made there meanwhile", rows[0].ID, whose(rows[0].Owner)))
-		default:
-			left.rows = append(left.rows, i)
+	left, taken, err := r.lookPlaces(ctx, b, "")
+	left.rows = slices.DeleteFunc(slices.Clone(left.rows), func(i int) bool {
+		row, found := taken[i]
+		if found {
+			r.settle(i, Kept, row.ID, fmt.Sprintf("row %d of %s was made there meanwhile", row.ID, whose(row.Owner)))
 		}
-	}
-	return left, nil
+		return found
+	})
+	return left, err
 }
 
 // lookTwins looks which of the rows that NetBox refused to create are there,
 // made by another run of this installation since the planner looked. The others
 // are left to NetBox's words.
 func (r *runner) lookTwins(ctx context.Context, b batch) (batch, error) {
+	left, _, err := r.lookPlaces(ctx, b, "made meanwhile by another run")
+	return left, err
+}
+
+// lookPlaces settles the rows that are there already. It returns the others,
+// and at which of them another row stands.
+func (r *runner) lookPlaces(ctx context.Context, b batch, detail string) (left batch, taken map[int]ipam.Stored, err error) {
 	at, err := r.standing(ctx, b)
 	if err != nil {
-		return b, err
+		return b, nil, err
 	}
-	left := b
+	left, taken = b, map[int]ipam.Stored{}
 	left.rows = nil
 	for _, i := range b.rows {
 		wanted := r.changes[i].After
 		rows := at[wanted.Place]
 		if ours := twin(rows, wanted); ours >= 0 {
-			r.settle(i, Done, rows[ours].ID, "made meanwhile by another run")
+			r.settle(i, Done, rows[ours].ID, detail)
 			continue
+		}
+		if len(rows) > 0 {
+			taken[i] = rows[0]
 		}
 		left.rows = append(left.rows, i)
 	}
-	return left, nil
+	return left, taken, nil
 }
 
 // standing reads the rows at the places that the batch wants.
