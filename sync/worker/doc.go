@@ -2,7 +2,9 @@
 // reads NetBox, makes the plan, has it approved and carries it out.
 //
 // A pass has two halves. Plan reads and never writes; it is all that a dry run
-// does. Carry writes what was approved. Whatever goes wrong with one source
-// stays with that source: it counts as one that did not answer in full, and the
-// others are kept in step.
+// does. Carry writes what was approved. A source that fails, in whole or in
+// part, counts as one that did not answer in full, and the others are kept in
+// step. What is wrong with the configuration or with NetBox, a VRF that a rule
+// names and NetBox does not have among them, ends the pass before anything is
+// written.
 package worker
