@@ -36,7 +36,8 @@ Exit codes:
   1  nothing was done: configuration, NetBox or every source failed
   2  a dry run found changes
   3  a source is over its limits and needs --approve
-  4  some rows or sources could not be done, the others were`,
+  4  some rows or sources could not be done, the others were; also where every
+     row that a source wants is held`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.sync(cmd.Context(), f) },
 	}
