@@ -193,6 +193,7 @@ func TestSocketErrors(t *testing.T) {
 	if os.Geteuid() != 0 { // root may connect to any socket
 		require.NoError(t, os.Chmod(dir, 0))
 		_, err = mustOpen(t, "unix://"+dir+"/dead").Snapshot(t.Context())
+		require.NoError(t, os.Chmod(dir, 0o700)) // or it cannot be removed
 		require.ErrorIs(t, err, sources.ErrDenied)
 	}
 }
