@@ -43,7 +43,7 @@ func FuzzParse(f *testing.F) {
 		if !ok || len(problems) == 0 {
 			t.Fatalf("%T %v", err, err)
 		}
-		lines := strings.Count(text, "\n") + 1
+		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1 // YAML 1.2, 5.4: either breaks a line
 		for _, p := range problems {
 			if p.File != "a.yaml" || p.Line > lines || p.Line < 0 || p.Line > 0 && p.Column < 1 || p.Text == "" {
 				t.Fatalf("%+v", p)
