@@ -60,14 +60,12 @@ func (p *program) allocations(ctx context.Context, f allocationFlags) error {
 	if !slices.Contains(report.AllocationFormats(), f.format) {
 		return fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.AllocationFormats(), ", "))
 	}
-	progress := newProgress(p.stderr)
-	s, err := p.load(p.configPath, progress.retry)
+	s, err := p.load(p.configPath, nil) // NetBox is not asked
 	if err != nil {
 		return err
 	}
-	pass := s.pass(f.only, progress)
-	pass.Phase = nil // what is listed says it all; what is not is said below
-	readings, err := pass.Read(ctx)
+	// What is listed says it all; what is not is said below.
+	readings, err := s.pass(f.only, nil).Read(ctx)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (p *program) check(ctx context.Context) error {
 	}
 	findings := []report.Finding{{
 		Section: "Configuration", OK: true,
-		Text: fmt.Sprintf("%s: installation %s, sources: %s", p.configPath, s.config.Installation, strings.Join(s.names(), ", ")),
+		Text: fmt.Sprintf("%s: installation %s, sources: %s", p.configPath, s.config.Installation, strings.Join(names(s.config), ", ")),
 	}}
 	for _, f := range s.client.Check(ctx, s.config.Installation) {
 		findings = append(findings, report.Finding{Section: "NetBox", OK: f.OK, Text: f.Text, Fix: f.Fix})
@@ -74,9 +74,7 @@ func checkSource(ctx context.Context, s worker.Source) []report.Finding {
 // whether a pass would get to its end.
 func (s *setting) checkNames(ctx context.Context) []report.Finding {
 	const section = "Dry run"
-	pass := s.pass(nil, nil)
-	pass.Phase = nil
-	proposal, err := pass.Plan(ctx)
+	proposal, err := s.pass(nil, nil).Plan(ctx)
 	switch {
 	case errors.Is(err, worker.ErrNoSource):
 		return []report.Finding{{Section: section, Text: "not tried: no source answered", Fix: "mend the sources first"}}

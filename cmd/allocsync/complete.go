@@ -11,7 +11,7 @@ func (p *program) completeSources(cmd *cobra.Command) {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return s.names(), cobra.ShellCompDirectiveNoFileComp
+		return names(s.config), cobra.ShellCompDirectiveNoFileComp
 	}
 	// The error is that the flag does not exist: then there is nothing to complete.
 	_ = cmd.RegisterFlagCompletionFunc("source", complete)

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -74,9 +71,9 @@ func (w *demoWorld) env(name string) (string, bool) {
 	return v, ok
 }
 
-// addHandMadeRows puts what people have entered by hand into the NetBox, over
-// its API, as they would.
-func (w *demoWorld) addHandMadeRows() error {
+// addHandMadeRows puts what people have entered by hand into the NetBox, with
+// all the checks that their entries pass.
+func (w *demoWorld) addHandMadeRows() {
 	rows := []struct{ path, body string }{
 		{"prefixes", `{"prefix": "192.0.2.192/26", "description": "Office, entered by hand"}`},
 		{"ip-addresses", `{"address": "192.0.2.193/26", "dns_name": "gw.office.example.org"}`},
@@ -84,32 +81,8 @@ func (w *demoWorld) addHandMadeRows() error {
 		{"ip-addresses", `{"address": "192.0.2.130/32", "custom_fields": {"used_by": "/1.0/networks/edge/forwards/192.0.2.130", "sync_owner": "dc2/lxd", "sync_type": "network-forward"}}`},
 	}
 	for _, row := range rows {
-		if err := w.post("/api/ipam/"+row.path+"/", row.body); err != nil {
-			return err
-		}
+		w.netbox.MustPOST("/api/ipam/"+row.path+"/", json.RawMessage(row.body))
 	}
-	return nil
-}
-
-func (w *demoWorld) post(path, body string) error {
-	request, err := http.NewRequest(http.MethodPost, w.url+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Token "+demoToken)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err == nil && response.StatusCode != http.StatusCreated {
-		var text bytes.Buffer
-		_ = json.Compact(&text, answer) // what cannot be compacted is shown as it is not: the status tells
-		err = errors.New(response.Status + ": " + text.String())
-	}
-	return err
 }
 
 // nextDay lets time pass at the LXD server.

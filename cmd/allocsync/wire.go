@@ -19,7 +19,6 @@ type setting struct {
 	client  *netbox.Client
 	mapping *mapping.Mapping
 	sources []worker.Source
-	batch   int
 }
 
 // load reads the configuration and wires everything that it names. It opens no
@@ -34,7 +33,7 @@ func (p *program) load(path string, onRetry func(netbox.Retry)) (*setting, error
 }
 
 func wire(c *config.Config, rules []mapping.Rule, onRetry func(netbox.Retry)) (*setting, error) {
-	s := &setting{config: c, batch: c.NetBox.Batch}
+	s := &setting{config: c}
 	var err error
 	if s.mapping, err = compile(c, rules); err != nil {
 		return nil, err
@@ -62,7 +61,13 @@ func wire(c *config.Config, rules []mapping.Rule, onRetry func(netbox.Retry)) (*
 		if err != nil {
 			return nil, c.Problem(fmt.Sprintf("sources[%d].options", i), err.Error())
 		}
-		s.sources = append(s.sources, opened.with(c.Installation, source))
+		s.sources = append(s.sources, worker.Source{
+			Name:   source.Name,
+			Owner:  source.Owner(c.Installation),
+			Source: opened,
+			Allow:  plan.Allow{Create: source.Allow.Create, Update: source.Allow.Update, Delete: source.Allow.Delete},
+			Gone:   plan.Gone{Deprecate: source.Gone.Action == config.GoneDeprecate, After: source.Gone.After},
+		})
 	}
 	return s, nil
 }
@@ -71,11 +76,7 @@ func wire(c *config.Config, rules []mapping.Rule, onRetry func(netbox.Retry)) (*
 func compile(c *config.Config, rules []mapping.Rule) (*mapping.Mapping, error) {
 	compiled, err := mapping.Compile(rules)
 	if err == nil {
-		names := make([]string, len(c.Sources))
-		for i, s := range c.Sources {
-			names[i] = s.Name
-		}
-		err = compiled.CheckSources(names)
+		err = compiled.CheckSources(names(c))
 	}
 	if faults, ok := err.(mapping.Faults); ok {
 		var problems config.Problems
@@ -87,27 +88,14 @@ func compile(c *config.Config, rules []mapping.Rule) (*mapping.Mapping, error) {
 	return compiled, err
 }
 
-// openedSource is a source before it has its place in the installation.
-type openedSource struct{ sources.Source }
-
-func open(s config.Source) (openedSource, error) {
+// open makes the source of one entry of the configuration.
+func open(s config.Source) (sources.Source, error) {
 	for _, f := range all.Factories() {
 		if f.Kind == s.Kind {
-			source, err := f.Open(s.Options)
-			return openedSource{source}, err
+			return f.Open(s.Options)
 		}
 	}
-	return openedSource{}, fmt.Errorf("kind %q is not known", s.Kind)
-}
-
-func (o openedSource) with(installation string, s config.Source) worker.Source {
-	return worker.Source{
-		Name:   s.Name,
-		Owner:  installation + "/" + s.Name,
-		Source: o.Source,
-		Allow:  plan.Allow{Create: s.Allow.Create, Update: s.Allow.Update, Delete: s.Allow.Delete},
-		Gone:   plan.Gone{Deprecate: s.Gone.Action == config.GoneDeprecate, After: s.Gone.After},
-	}
+	return nil, fmt.Errorf("kind %q is not known", s.Kind)
 }
 
 // kinds is what the configuration has to know of the kinds of source.
@@ -130,24 +118,28 @@ func (s *setting) limits() plan.Limits {
 	return limits
 }
 
-// pass makes the pass that says on progress what it does.
+// pass makes the pass that says on progress what it does; nil for a silent one.
 func (s *setting) pass(only []string, progress *progress) *worker.Pass {
-	return &worker.Pass{
+	pass := &worker.Pass{
 		NetBox:  s.client,
 		Mapping: s.mapping,
 		Sources: s.sources,
 		Only:    only,
 		Limits:  s.limits(),
-		Phase:   progress.phase,
-		Apply:   apply.Options{Batch: s.batch, Progress: progress.batch, Log: progress.outcome},
+		Apply:   apply.Options{Batch: s.config.NetBox.Batch},
 	}
+	if progress != nil {
+		pass.Phase = progress.phase
+		pass.Apply.Progress, pass.Apply.Log = progress.batch, progress.outcome
+	}
+	return pass
 }
 
 // names lists the sources in the order of the configuration.
-func (s *setting) names() []string {
-	names := make([]string, len(s.sources))
-	for i, source := range s.sources {
-		names[i] = source.Name
+func names(c *config.Config) []string {
+	list := make([]string, len(c.Sources))
+	for i, s := range c.Sources {
+		list[i] = s.Name
 	}
-	return names
+	return list
 }

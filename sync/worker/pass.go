@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"allocsync/ipam"
@@ -191,14 +192,11 @@ func (p *Pass) asked() ([]Source, error) {
 }
 
 func (p *Pass) names() string {
-	text := ""
+	names := make([]string, len(p.Sources))
 	for i, s := range p.Sources {
-		if i > 0 {
-			text += ", "
-		}
-		text += s.Name
+		names[i] = s.Name
 	}
-	return text
+	return strings.Join(names, ", ")
 }
 
 func (p *Pass) phase(text string, err error) {
@@ -266,9 +264,7 @@ func (p *Pass) refs(claims []ipam.Claim) netbox.Refs {
 		if c.Place.Kind == ipam.Prefix {
 			roles.add(c.Attrs.Role)
 		}
-		if _, known := tags[string(c.Attrs.Tags)]; !known {
-			tags.add(string(c.Attrs.Tags))
-		}
+		tags.add(string(c.Attrs.Tags))
 		refs.Inside = refs.Inside || c.Attrs.Inside.IsValid()
 	}
 	refs.VRFs, refs.Tenants, refs.Roles = vrfs.sorted(), tenants.sorted(), roles.sorted()
