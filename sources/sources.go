@@ -23,7 +23,7 @@ var (
 // Source is a system that hands out addresses.
 //
 // Optional abilities are interfaces of their own, found by type assertion:
-// Checker.
+// Checker, Watcher.
 type Source interface {
 	// Snapshot returns all that the system hands out now, sorted by
 	// ipam.Allocation.Compare, every element passing Check.
@@ -64,6 +64,24 @@ type Finding struct {
 	OK   bool
 	Text string // what was found: "Incus 6.0.4, API extension network_allocations: yes"
 	Fix  string // for a bad one: what to do, as a command where there is one
+}
+
+// Watcher is the optional ability to be told by the system itself when
+// something changes, so that a pass need not wait for its hour.
+//
+// It says that something changed, not what: what the system hands out is read
+// by Snapshot alone, so an event that is lost, late or told twice costs a pass
+// and never a row.
+type Watcher interface {
+	// Watch calls changed at least once after every change of addresses that
+	// the system tells of, and once after each time that it has begun to
+	// listen, the first included: changes may have been missed before. It
+	// never calls changed twice at the same time, and changed returns quickly.
+	//
+	// It connects again by itself, waiting longer from failure to failure, and
+	// returns only when ctx ends, with ctx.Err(), or when watching can never
+	// work, with an error that says why.
+	Watch(ctx context.Context, changed func()) error
 }
 
 // Factory makes the sources of one kind.
