@@ -12,7 +12,7 @@ import (
 // Mapping is a compiled list of rules. It is immutable and may be used by
 // several goroutines at once.
 type Mapping struct {
-	rules []rule // the one that is built in, then those of the configuration
+	rules []rule // those that are built in, then those of the configuration
 }
 
 type rule struct {
@@ -53,12 +53,12 @@ func (s *setting) applies(kind ipam.Kind) bool { return s.only == 0 || s.only ==
 // Compile checks rules and makes a Mapping of them. The error is a Faults with
 // everything that is wrong with any of them. No rules at all are fine.
 func Compile(rules []Rule) (*Mapping, error) {
-	reserved := string(reservedStatus)
-	builtIn := Rule{Match: Match{Type: []string{reservationType}}, Set: Set{Status: &reserved}}
-	m := &Mapping{rules: make([]rule, 0, len(rules)+1)}
-	first := compileRule(builtIn, func(string, string) {})
-	first.label = "built in (reservations)"
-	m.rules = append(m.rules, first)
+	m := &Mapping{rules: make([]rule, 0, builtIns+len(rules))}
+	for _, r := range builtIn() {
+		c := compileRule(r, func(string, string) {})
+		c.label = "built in (" + r.Name + ")"
+		m.rules = append(m.rules, c)
+	}
 
 	var faults Faults
 	names := map[string]int{}
@@ -85,6 +85,21 @@ const (
 	reservationType = "reservation"
 	reservedStatus  = "reserved"
 )
+
+// builtIns is how many rules stand before those of the configuration.
+const builtIns = 2
+
+// builtIn lists them; the package comment says why they are there.
+func builtIn() [builtIns]Rule {
+	reserved, skip := reservedStatus, true
+	return [...]Rule{
+		{Name: "reservations", Match: Match{Type: []string{reservationType}}, Set: Set{Status: &reserved}},
+		{Name: "link-local", Match: Match{CIDR: []string{linkLocal}}, Set: Set{Skip: &skip}},
+	}
+}
+
+// linkLocal is the prefix of RFC 4291, section 2.5.6.
+const linkLocal = "fe80::/10"
 
 func compileRule(r Rule, report func(key, text string)) rule {
 	c := rule{name: r.Name, sources: r.Match.Source, match: conditions(r.Match, report), skip: r.Set.Skip}
@@ -169,7 +184,7 @@ func (m *Mapping) CheckSources(names []string) error {
 			g, err := parseGlob(pattern)
 			if err == nil && !slices.ContainsFunc(names, g.holds) {
 				faults = append(faults, Fault{
-					Rule: i - 1, Name: r.name, Key: "match.source",
+					Rule: i - builtIns, Name: r.name, Key: "match.source",
 					Text: fmt.Sprintf("no source is called %s; %s", strconv.Quote(pattern), instead(pattern, names)),
 				})
 			}

@@ -18,10 +18,15 @@
 //
 // Every allocation becomes a row of the global table, and nothing is set but
 // what is always managed: address, mask, owner, user, type and MAC. A field
-// that no rule sets is never compared and never overwritten. The one exception
-// is a rule that stands before all others: allocations of type reservation
-// have the status reserved, because that is what the person who looks at them
-// in NetBox needs to see.
+// that no rule sets is never compared and never overwritten. Two rules are built
+// in and stand before all others, which can take back what they set:
+//
+//   - Allocations of type reservation have the status reserved, because that is
+//     what the person who looks at them in NetBox needs to see.
+//   - IPv6 link-local addresses and prefixes (fe80::/10) are skipped. They mean
+//     something on their own link alone: the same address may stand on every one
+//     of them, and in a VRF all but one would be a conflict. A later rule with
+//     `skip: false` brings them back.
 //
 // # Masks
 //

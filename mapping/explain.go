@@ -11,7 +11,7 @@ import (
 type Explanation struct {
 	Owner      string
 	Allocation ipam.Allocation
-	Rules      []RuleResult // of every rule in order, the one that is built in first
+	Rules      []RuleResult // of every rule in order, those that are built in first
 
 	// One of three: the rule that skips the allocation, why it cannot be in
 	// NetBox, or what is claimed for it.

@@ -39,6 +39,7 @@ func TestExplain(t *testing.T) {
 	for name, a := range map[string]ipam.Allocation{
 		"prefix": network, "lease": lease, "nameless": nameless, "skipped": inside, "problem": odd, "impossible": impossible,
 		"reservation": address("/1.0/x", "192.0.2.1/32", "reservation"),
+		"link-local":  address("/1.0/x", "fe80::1/64", "instance"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := m.Explain(in, a).String()

@@ -96,6 +96,32 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// Link-local addresses say nothing outside their link: they are left out, until
+// a rule asks for them.
+func TestLinkLocalIsSkipped(t *testing.T) {
+	in := input("lab",
+		address("/u", "fe80::1/64", "instance"), address("/u", "febf:ffff::1/128", "fixed"), prefix("/n", "fe80::/64", "network"), prefix("/n", "fe80::/10", "network"),
+		address("/u", "fec0::1/64", "instance"), address("/u", "fe7f::1/64", "instance"), address("/u", "169.254.0.1/16", "instance"),
+		prefix("/n", "fe80::/9", "network"), prefix("/n", "fd00::/64", "network"),
+	)
+	got := mustCompile(t).Map([]mapping.Input{in}, nil)
+	require.Len(t, got.Skipped, 4)
+	for _, s := range got.Skipped {
+		require.Equal(t, "built in (link-local)", s.Rule, "%s", s.Allocation.Prefix)
+	}
+	require.Equal(t, lines(
+		"prefix fd00::/64 owner=dc1/lab user=/n rank=0",
+		"prefix fe80::/9 owner=dc1/lab user=/n rank=0",
+		"address 169.254.0.1/16 owner=dc1/lab user=/u rank=3",
+		"address fe7f::1/64 owner=dc1/lab user=/u rank=3",
+		"address fec0::1/9 owner=dc1/lab user=/u rank=3",
+	), claims(got.Claims))
+
+	got = mustCompile(t, mapping.Rule{Match: mapping.Match{CIDR: []string{"fe80::/64"}}, Set: mapping.Set{Skip: ptr(false)}}).Map([]mapping.Input{in}, nil)
+	require.Len(t, got.Skipped, 2)
+	require.Len(t, got.Claims, 7)
+}
+
 func TestRanks(t *testing.T) {
 	lease := address("/lease", "10.0.0.1/32", "network")
 	lease.Dynamic = true
