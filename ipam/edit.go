@@ -44,7 +44,8 @@ const (
 )
 
 // Fields lists what differs, in a fixed order; none means that the row is in
-// step. A field that After leaves unset (see Attrs) is not compared.
+// step. A field that After leaves unset (see Attrs) is not compared, and
+// InsideVRF never is.
 func (e Edit) Fields() []Field {
 	var fields []Field
 	add := func(name, before, after string) {

@@ -75,6 +75,18 @@ func TestEditFields(t *testing.T) {
 	}
 }
 
+// NetBox shows no VRF of an inside address, so a row cannot differ in it.
+func TestInsideVRFIsNotCompared(t *testing.T) {
+	after := ipam.Record{
+		Owner: "dc1/lab", Place: ipam.PlaceOf("", ipam.Address, netip.MustParsePrefix("203.0.113.1/32")),
+		Attrs: ipam.Attrs{Mask: 32, UsedBy: "/u", Type: "floating", Inside: netip.MustParseAddr("10.0.0.1"), InsideVRF: "web"},
+	}
+	before := ipam.Stored{ID: 7, Record: after}
+	before.Attrs.InsideVRF = ""
+	require.Empty(t, ipam.Edit{Before: before, After: after}.Fields())
+	require.True(t, ipam.InStep(&before, &after))
+}
+
 // An edit to what NetBox then holds is empty: whatever Fields lists, carrying
 // it out brings the row in step.
 func TestEditCarriedOutIsEmpty(t *testing.T) {

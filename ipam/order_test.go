@@ -43,7 +43,7 @@ func randomAttrs(r *rand.Rand) ipam.Attrs {
 		Mask: pick(r, 0, 24), UsedBy: pick[ipam.UsedBy](r, "/a", "/b"), Type: pick(r, "network", "instance"),
 		MAC: pick[ipam.MAC](r, "", "00:16:3e:00:00:01"), Status: pick(r, "", "active"), Role: pick(r, "", "vip"),
 		Tenant: pick(r, "", "t"), DNSName: pick(r, "", "d"), Description: pick(r, "", "x"),
-		Tags: pick[ipam.Tags](r, "", "a", "a,b"), Inside: randomAddr(r), GoneUnix: pick[int64](r, 0, 7),
+		Tags: pick[ipam.Tags](r, "", "a", "a,b"), Inside: randomAddr(r), InsideVRF: pick(r, "", "red"), GoneUnix: pick[int64](r, 0, 7),
 	}
 }
 

@@ -60,6 +60,12 @@ type Attrs struct {
 
 	Inside netip.Addr // nat_inside of a floating address
 
+	// InsideVRF says in which VRF Inside stands, spelled like Place.VRF; "" is
+	// the global table. It serves to find the row that nat_inside names and is
+	// never compared: of that row NetBox shows the address and no VRF, so in a
+	// Stored row it is "".
+	InsideVRF string
+
 	// GoneUnix is since when the source no longer lists the user, in seconds
 	// since 1970 UTC (custom field gone_since); 0 while it lists it.
 	GoneUnix int64
@@ -99,6 +105,7 @@ func (a Attrs) Compare(b Attrs) int {
 		cmp.Compare(a.Description, b.Description),
 		cmp.Compare(a.Tags, b.Tags),
 		a.Inside.Compare(b.Inside),
+		cmp.Compare(a.InsideVRF, b.InsideVRF),
 		cmp.Compare(a.GoneUnix, b.GoneUnix),
 	)
 }

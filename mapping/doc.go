@@ -36,6 +36,12 @@
 // holds it, it keeps the length that its source wrote, /32 or /128 at worst.
 // The default route is no such prefix: NetBox takes no address of length 0.
 //
+// # Inside addresses
+//
+// A floating address names the fixed address behind it, which rules may put into
+// another VRF: it stands where the same user of the same source claims it. Where
+// no rule lets it into NetBox, the floating address is written without it.
+//
 // # Ranks
 //
 // A source may state several facts about one address. All of them become

@@ -44,8 +44,8 @@ type Setting struct {
 	Void  string // why it has no effect: "overridden by rule 4 (dmz)"; "" where it has
 }
 
-// Explain says what Map makes of a, which belongs to in, and why. The mask is
-// found among the allocations of in alone.
+// Explain says what Map makes of a, which belongs to in, and why. The mask and
+// the VRF of an inside address are found among the allocations of in alone.
 func (m *Mapping) Explain(in Input, a ipam.Allocation) Explanation {
 	f := &fact{source: in.Source, Allocation: a}
 	unions := map[[2]ipam.Tags]ipam.Tags{}
@@ -63,6 +63,7 @@ func (m *Mapping) Explain(in Input, a ipam.Allocation) Explanation {
 		}
 		own := []ipam.Claim{e.Claim}
 		setMasks(own, known)
+		setInsides(own, around.Claims)
 		e.Claim = own[0]
 	}
 	return e
@@ -168,13 +169,24 @@ func claimText(c ipam.Claim) string {
 	for _, p := range [][2]string{
 		{ipam.StatusField, c.Attrs.Status}, {ipam.RoleField, c.Attrs.Role}, {ipam.TenantField, c.Attrs.Tenant},
 		{ipam.DNSNameField, c.Attrs.DNSName}, {ipam.DescriptionField, c.Attrs.Description},
-		{ipam.TagsField, string(c.Attrs.Tags)}, {ipam.MACField, string(c.Attrs.MAC)},
+		{ipam.TagsField, string(c.Attrs.Tags)}, {ipam.MACField, string(c.Attrs.MAC)}, {ipam.InsideField, insideText(c.Attrs)},
 	} {
 		if p[1] != "" {
 			fmt.Fprintf(&b, ", %s %s", p[0], p[1])
 		}
 	}
 	return b.String()
+}
+
+// insideText names the inside address of a claim; "" where it has none.
+func insideText(a ipam.Attrs) string {
+	switch {
+	case !a.Inside.IsValid():
+		return ""
+	case a.InsideVRF == "":
+		return a.Inside.String()
+	}
+	return a.Inside.String() + " in VRF " + a.InsideVRF
 }
 
 func shown(s string) string {

@@ -69,6 +69,7 @@ func (m *Mapping) Map(inputs []Input, known []ipam.Place) Mapped {
 	}
 	setMasks(mapped.Claims, known)
 	sortClaims(&mapped.Claims)
+	setInsides(mapped.Claims, mapped.Claims)
 	slices.SortFunc(mapped.Skipped, func(a, b Skip) int {
 		return cmp.Or(strings.Compare(a.Owner, b.Owner), a.Allocation.Compare(b.Allocation), strings.Compare(a.Rule, b.Rule))
 	})
@@ -165,7 +166,7 @@ func (m *Mapping) claim(owner string, f *fact, unions map[[2]ipam.Tags]ipam.Tags
 	if f.Kind == ipam.Address {
 		c.Attrs.Mask = f.Prefix.Bits() // until setMasks knows better
 		c.Attrs.MAC = f.MAC
-		c.Attrs.Inside = f.Inside
+		c.Attrs.Inside = f.Inside // until setInsides knows better
 	}
 	return c, "", ""
 }

@@ -146,7 +146,8 @@ func TestOnlyAddressesHaveMACAndInside(t *testing.T) {
 	a, p := address("/u", "10.0.0.1/32", "floating"), prefix("/u", "10.0.0.0/8", "network")
 	a.MAC, p.MAC = "00:16:3e:00:00:01", "00:16:3e:00:00:01"
 	a.Inside, p.Inside = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.1")
-	got := mustCompile(t).Map([]mapping.Input{input("lab", a, p)}, nil).Claims
+	fixed := address("/u", "192.0.2.1/32", "fixed")
+	got := mustCompile(t).Map([]mapping.Input{input("lab", a, p, fixed)}, nil).Claims
 	require.Equal(t, ipam.Attrs{UsedBy: "/u", Type: "network"}, got[0].Attrs)
 	require.Equal(t, ipam.Attrs{UsedBy: "/u", Type: "floating", Mask: 8, MAC: a.MAC, Inside: a.Inside}, got[1].Attrs)
 }

@@ -204,13 +204,13 @@ func slugObjects(tags ipam.Tags) []map[string]string {
 	return out
 }
 
-// insideIDs finds the rows of the inside addresses of batch, in the same VRF,
-// by index. What is not in NetBox becomes a refusal.
+// insideIDs finds the rows of the inside addresses of batch, in the VRFs that it
+// names, by index. What is not in NetBox becomes a refusal.
 func (s *Session) insideIDs(ctx context.Context, kind ipam.Kind, batch []ipam.Record, refusals map[int]string) (map[int]int, error) {
 	places := map[int]ipam.Place{}
 	for i, record := range batch {
 		if kind == ipam.Address && record.Attrs.Inside.IsValid() {
-			places[i] = insidePlace(record.Place.VRF, record.Attrs.Inside)
+			places[i] = insidePlace(record.Attrs.InsideVRF, record.Attrs.Inside)
 		}
 	}
 	if len(places) == 0 {

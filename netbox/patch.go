@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 
 	"allocsync/ipam"
 )
@@ -42,13 +41,16 @@ func (s *Session) updateBodies(ctx context.Context, kind ipam.Kind, batch []ipam
 	return bodies, nil
 }
 
-// changedInside is the rows as wanted, with an inside address only where it
-// changes: nothing else has to be looked up.
+// changedInside is the rows as wanted, with an inside address only where it may
+// be another row than before: nothing else has to be looked up. Where the user
+// changes it may be, though the address is the same: two tenants may both have
+// it, each in a VRF of its own, and a list shows no VRF of nat_inside.
 func changedInside(batch []ipam.Edit) []ipam.Record {
 	out := make([]ipam.Record, len(batch))
 	for i, edit := range batch {
 		out[i] = edit.After
-		if !slices.ContainsFunc(edit.Fields(), func(f ipam.Field) bool { return f.Name == ipam.InsideField }) {
+		before, after := edit.Before.Attrs, edit.After.Attrs
+		if before.Inside == after.Inside && before.UsedBy == after.UsedBy {
 			out[i].Attrs.Inside = netip.Addr{}
 		}
 	}
@@ -75,17 +77,16 @@ func (s *Session) patch(edit ipam.Edit, inside int) (map[string]any, error) {
 			body[field.Name], err = s.role(edit.After.Place.Kind, field.New)
 		case ipam.TagsField:
 			body[field.Name] = slugObjects(ipam.Tags(field.New))
-		case ipam.InsideField:
-			body[field.Name] = nil
-			if inside != 0 {
-				body[field.Name] = inside
-			}
+		case ipam.InsideField: // below
 		default: // address, prefix, status, dns_name, description
 			body[field.Name] = field.New
 		}
 		if err != nil {
 			return nil, err
 		}
+	}
+	if inside != 0 {
+		body[ipam.InsideField] = inside
 	}
 	if len(fields) > 0 {
 		body["custom_fields"] = fields

@@ -42,10 +42,11 @@ func TestRowsRoundTrip(t *testing.T) {
 		outside.Attrs = ipam.Attrs{
 			Mask: 32, UsedBy: "/servers/ü", Type: "floating", MAC: "00:16:3e:04:f0:95", Status: "dhcp", Role: "vip",
 			Tenant: tenant, DNSName: "u1.example.org", Description: "“quoted”", Tags: tags,
-			Inside: netip.MustParseAddr("10.20.0.5"), GoneUnix: 1700000000,
+			Inside: netip.MustParseAddr("10.20.0.5"), InsideVRF: vrf, GoneUnix: 1700000000,
 		}
 		v6 := b.address(vrf, "fd00:20::216:3eff:fe04:f095/64")
 		made := mustCreate(t, s, outside, v6)
+		outside.Attrs.InsideVRF = "" // which NetBox does not show
 		require.Equal(t, outside, made[0].Record)
 		require.Equal(t, v6, made[1].Record)
 
@@ -64,11 +65,13 @@ func TestRowsRoundTrip(t *testing.T) {
 		after.Place = ipam.PlaceOf(vrf, ipam.Address, netip.MustParsePrefix("203.0.113.10/32"))
 		after.Attrs.UsedBy, after.Attrs.MAC, after.Attrs.GoneUnix = "/servers/other", "", 0
 		after.Attrs.Status, after.Attrs.Role, after.Attrs.Inside = "reserved", "anycast", netip.MustParseAddr("10.20.0.5")
+		after.Attrs.InsideVRF = vrf
 		ids, err := s.Update(t.Context(), []ipam.Edit{{Before: made[0], After: after}})
 		require.NoError(t, err)
 		require.Equal(t, []int{made[0].ID}, ids)
 		again, err = s.Rows(t.Context(), ipam.Address, ids)
 		require.NoError(t, err)
+		after.Attrs.InsideVRF = ""
 		require.Equal(t, after, again[0].Record)
 		require.True(t, again[0].LastUpdated.After(made[0].LastUpdated))
 

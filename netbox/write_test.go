@@ -58,11 +58,11 @@ func TestRefusedCreates(t *testing.T) {
 		})
 		t.Run("an inside address that is not there", func(t *testing.T) {
 			outside := good
-			outside.Attrs.Inside = netip.MustParseAddr("10.70.0.99")
+			outside.Attrs.Inside, outside.Attrs.InsideVRF = netip.MustParseAddr("10.70.0.99"), vrf
 			_, err := s.Create(t.Context(), []ipam.Record{named, outside})
 			_, rows := mustRefuse(t, err)
 			require.Len(t, rows, 1)
-			require.Contains(t, rows[1], "inside address 10.70.0.99 is not in NetBox")
+			require.Equal(t, `the inside address 10.70.0.99 is not in NetBox, in VRF "`+vrf+`"`, rows[1])
 		})
 		own, err := s.Owned(t.Context(), []string{b.owner()})
 		require.NoError(t, err)

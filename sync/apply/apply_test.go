@@ -25,7 +25,7 @@ func TestRunCarriesEverythingOut(t *testing.T) {
 			Attrs: ipam.Attrs{UsedBy: "/n", Type: "network", Status: "active"},
 		}
 		inside, outside := b.address("10.0.0.9/24"), b.address("203.0.113.1/32")
-		outside.Attrs.Inside = inside.Place.Prefix.Addr()
+		outside.Attrs.Inside, outside.Attrs.InsideVRF = inside.Place.Prefix.Addr(), b.vrf
 		var logged []apply.Outcome
 		var done, total int
 		o := noWait(nil)
@@ -275,7 +275,7 @@ func TestOutsideIsDeletedBeforeInside(t *testing.T) {
 	onEveryNetBox(t, func(t *testing.T, b *bed) {
 		inside := b.mustCreate(t, "10.0.7.1/24")[0]
 		record := b.address("203.0.113.7/32")
-		record.Attrs.Inside = inside.Place.Prefix.Addr()
+		record.Attrs.Inside, record.Attrs.InsideVRF = inside.Place.Prefix.Addr(), b.vrf
 		outside, err := b.session.Create(t.Context(), []ipam.Record{record})
 		require.NoError(t, err)
 		o := noWait(nil)

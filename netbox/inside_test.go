@@ -1,0 +1,71 @@
+package netbox
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"allocsync/ipam"
+)
+
+// insideID is the ID that a row of NetBox names as nat_inside; 0 for none.
+func (b *bed) insideID(t testing.TB, id int) int {
+	t.Helper()
+	var row struct {
+		Inside related `json:"nat_inside"`
+	}
+	require.NoError(t, b.client.read(context.Background(), fmt.Sprintf("/api/ipam/ip-addresses/%d/", id), "", &row))
+	return row.Inside.ID
+}
+
+// The inside address is looked for in the VRF that the row names, and nowhere
+// else: tenants of a cloud may all have the same one.
+func TestInsideIsInAnotherVRF(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		public, _ := b.vrf(t, "public")
+		red, _ := b.vrf(t, "red")
+		blue, _ := b.vrf(t, "blue")
+		green, _ := b.vrf(t, "green")
+		s := b.mustPrepare(t, Refs{VRFs: []string{public, red, blue, green}, Inside: true})
+		const inside = "10.90.0.5/24"
+		made := mustCreate(t, s, b.address(public, inside), b.address(red, inside), b.address(blue, inside))
+		floating := b.address(public, "203.0.113.90/32")
+		floating.Attrs.Inside, floating.Attrs.InsideVRF = netip.MustParseAddr("10.90.0.5"), red
+		row := mustCreate(t, s, floating)[0]
+		require.Equal(t, made[1].ID, b.insideID(t, row.ID))
+		require.Empty(t, row.Attrs.InsideVRF, "NetBox shows no VRF of it")
+		require.True(t, ipam.InStep(&row, &floating))
+
+		// To another user behind the very same address, in another VRF: nothing
+		// but used_by differs, and still it is another row.
+		after := floating
+		after.Attrs.UsedBy, after.Attrs.InsideVRF = "/ports/2", blue
+		cost := b.requests(func() {
+			ids, err := s.Update(t.Context(), []ipam.Edit{{Before: row, After: after}})
+			require.NoError(t, err)
+			require.Equal(t, []int{row.ID}, ids)
+		})
+		require.Equal(t, [2]int{1, 1}, [2]int{cost.Reads, cost.Writes}, "one look at the inside places, one PATCH")
+		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
+
+		// What changes nothing of the kind needs no look.
+		rows, err := s.Rows(t.Context(), ipam.Address, []int{row.ID})
+		require.NoError(t, err)
+		after.Attrs.Type = "vip"
+		cost = b.requests(func() {
+			_, err = s.Update(t.Context(), []ipam.Edit{{Before: rows[0], After: after}})
+			require.NoError(t, err)
+		})
+		require.Equal(t, [2]int{0, 1}, [2]int{cost.Reads, cost.Writes})
+		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
+
+		other := b.address(public, "203.0.113.91/32")
+		other.Attrs.Inside, other.Attrs.InsideVRF = floating.Attrs.Inside, green
+		_, err = s.Create(t.Context(), []ipam.Record{other})
+		_, named := mustRefuse(t, err)
+		require.Equal(t, map[int]string{0: `the inside address 10.90.0.5 is not in NetBox, in VRF "` + green + `"`}, named)
+	})
+}
