@@ -51,8 +51,23 @@ func TestInsideIsInAnotherVRF(t *testing.T) {
 		require.Equal(t, [2]int{1, 1}, [2]int{cost.Reads, cost.Writes}, "one look at the inside places, one PATCH")
 		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
 
-		// What changes nothing of the kind needs no look.
+		// Another inside address of the same user.
+		mustCreate(t, s, b.address(blue, "10.90.0.6/24"))
 		rows, err := s.Rows(t.Context(), ipam.Address, []int{row.ID})
+		require.NoError(t, err)
+		other := after
+		other.Attrs.Inside = netip.MustParseAddr("10.90.0.6")
+		_, err = s.Update(t.Context(), []ipam.Edit{{Before: rows[0], After: other}})
+		require.NoError(t, err)
+		require.NotEqual(t, made[2].ID, b.insideID(t, row.ID))
+		rows, err = s.Rows(t.Context(), ipam.Address, []int{row.ID})
+		require.NoError(t, err)
+		_, err = s.Update(t.Context(), []ipam.Edit{{Before: rows[0], After: after}})
+		require.NoError(t, err)
+		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
+
+		// What changes nothing of the kind needs no look.
+		rows, err = s.Rows(t.Context(), ipam.Address, []int{row.ID})
 		require.NoError(t, err)
 		after.Attrs.Type = "vip"
 		cost = b.requests(func() {
@@ -62,7 +77,7 @@ func TestInsideIsInAnotherVRF(t *testing.T) {
 		require.Equal(t, [2]int{0, 1}, [2]int{cost.Reads, cost.Writes})
 		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
 
-		other := b.address(public, "203.0.113.91/32")
+		other = b.address(public, "203.0.113.91/32")
 		other.Attrs.Inside, other.Attrs.InsideVRF = floating.Attrs.Inside, green
 		_, err = s.Create(t.Context(), []ipam.Record{other})
 		_, named := mustRefuse(t, err)

@@ -41,10 +41,10 @@
 //
 // # What comes after the table
 //
-// A create and a delete of one owner, user, VRF, kind, address family and MAC
-// become one update: renumbering keeps the row, its ID and its history. Of what
-// is left, a create and a delete of one owner, user, kind and address become one
-// update too: the row moves to another VRF. Then
+// A create and a delete of one owner, user, type, VRF, kind, address family and
+// MAC become one update: renumbering keeps the row, its ID and its history. Of
+// what is left, a create and a delete of one owner, user, kind and address become
+// one update too, whatever their types: the row moves to another VRF. Then
 // policy (Allow), then limits (Approve). No change brings a row to a place that
 // another change touches, so a plan can be carried out in any order.
 package plan

@@ -49,11 +49,14 @@ func (p *planner) pair(compare func(r, s *ipam.Record) int, reason Reason) {
 }
 
 // compareUser orders by what has to be the same for a row to be renumbered
-// instead of deleted and created: owner, user, VRF, kind, family and MAC.
+// instead of deleted and created: owner, user, type, VRF, kind, family and MAC.
+// The type keeps the fixed and the floating address of one port of a cloud
+// apart, neither of which has to have a MAC.
 func compareUser(r, s *ipam.Record) int {
 	return cmp.Or(
 		cmp.Compare(r.Owner, s.Owner),
 		cmp.Compare(r.Attrs.UsedBy, s.Attrs.UsedBy),
+		cmp.Compare(r.Attrs.Type, s.Attrs.Type),
 		cmp.Compare(r.Place.VRF, s.Place.VRF),
 		cmp.Compare(r.Place.Kind, s.Place.Kind),
 		cmp.Compare(r.Place.Prefix.Addr().BitLen(), s.Place.Prefix.Addr().BitLen()),
@@ -62,7 +65,8 @@ func compareUser(r, s *ipam.Record) int {
 }
 
 // compareAddress orders by what has to be the same for a row to move to another
-// VRF, because a rule or a person changed it: owner, user, kind and address.
+// VRF, because a rule or a person changed it: owner, user, kind and address. It
+// may have another type by now: one user has an address once.
 func compareAddress(r, s *ipam.Record) int {
 	return cmp.Or(
 		cmp.Compare(r.Owner, s.Owner),

@@ -71,11 +71,25 @@ func TestRenumbering(t *testing.T) {
 		}, `
 			create 10.1.2.9/24, /1.0/instances/u of lab/lxd: new at the source: sync_owner "" -> "lab/lxd", used_by "" -> "/1.0/instances/u", sync_type "" -> "instance", hwaddr "" -> "00:16:3e:00:00:01"
 			delete 10.1.2.3/24, /1.0/instances/u of lab/lxd: no longer at the source`},
-		{"another type does not matter", []part{
-			claim(lxd, "10.1.2.9/24", u),
-			row(7, lxd, "10.1.2.3/24", u, has(allocated("fixed"))),
+		{"another type: a port's floating address does not become its fixed one", []part{
+			claim(lxd, "10.1.2.9/24", u, wants(allocated("fixed"))),
+			row(7, lxd, "203.0.113.3/32", u, has(allocated("floating"))),
 		}, `
-			update 10.1.2.9/24, /1.0/instances/u of lab/lxd: renumbered: address "10.1.2.3/24" -> "10.1.2.9/24", sync_type "fixed" -> "instance"`},
+			create 10.1.2.9/24, /1.0/instances/u of lab/lxd: new at the source: sync_owner "" -> "lab/lxd", used_by "" -> "/1.0/instances/u", sync_type "" -> "fixed"
+			delete 203.0.113.3/32, /1.0/instances/u of lab/lxd: no longer at the source`},
+		{"both addresses of a port: each keeps its row", []part{
+			claim(lxd, "10.1.2.9/24", u, wants(allocated("fixed"))),
+			claim(lxd, "10.1.2.3/32", u, wants(allocated("floating"))),
+			row(7, lxd, "10.1.2.4/32", u, has(allocated("floating"))),
+			row(8, lxd, "10.1.2.8/24", u, has(allocated("fixed"))),
+		}, `
+			update 10.1.2.3/32, /1.0/instances/u of lab/lxd: renumbered: address "10.1.2.4/32" -> "10.1.2.3/32"
+			update 10.1.2.9/24, /1.0/instances/u of lab/lxd: renumbered: address "10.1.2.8/24" -> "10.1.2.9/24"`},
+		{"a lease that becomes a static address of the same instance", []part{
+			claim(lxd, "10.1.2.9/24", u, rank(3)),
+			row(7, lxd, "10.1.2.3/24", u, has(status("dhcp"))),
+		}, `
+			update 10.1.2.9/24, /1.0/instances/u of lab/lxd: renumbered: address "10.1.2.3/24" -> "10.1.2.9/24"`},
 		{"an incomplete source leaves no place", []part{
 			incomplete(lxd),
 			claim(lxd, "10.1.2.9/24", u),

@@ -203,6 +203,9 @@ func mustRespectFields(tb testing.TB, in plan.Input, p plan.Plan) {
 		if c.Reason == plan.Reserved {
 			continue
 		}
+		if c.Reason == plan.Renumbered {
+			require.Equal(tb, c.Before.Attrs.Type, c.After.Attrs.Type, "renumbered into something else: %s", c)
+		}
 		i := slices.IndexFunc(in.Claims, func(d ipam.Claim) bool { return fits(c.After, d) })
 		require.GreaterOrEqual(tb, i, 0, "nobody claims: %s", c)
 		a := in.Claims[i].Attrs

@@ -75,7 +75,7 @@ func moves(c, d verdict) bool {
 // renumbers says whether d is the row that c's user leaves.
 func renumbers(c, d verdict) bool {
 	a, b := c.after, d.before.Record
-	return leaves(d) && a.Owner == b.Owner && a.Attrs.UsedBy == b.Attrs.UsedBy && a.Attrs.MAC == b.Attrs.MAC &&
+	return leaves(d) && a.Owner == b.Owner && a.Attrs.UsedBy == b.Attrs.UsedBy && a.Attrs.MAC == b.Attrs.MAC && a.Attrs.Type == b.Attrs.Type &&
 		a.Place.VRF == b.Place.VRF && a.Place.Kind == b.Place.Kind &&
 		a.Place.Prefix.Addr().Is4() == b.Place.Prefix.Addr().Is4()
 }

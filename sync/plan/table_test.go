@@ -298,6 +298,11 @@ func TestKindsHaveTheirOwnRows(t *testing.T) {
 			row(7, lxd, "10.1.2.3/24", "/1.0/instances/a"),
 		}, `
 			update 10.1.2.3/24 in VRF red, /1.0/instances/a of lab/lxd: moved to another VRF: vrf "" -> "red"`},
+		{"a user's row moves to another VRF, though it is called something else by now", []part{
+			claim(lxd, "10.1.2.3/24 red", "/1.0/instances/a", wants(allocated("fixed"))),
+			row(7, lxd, "10.1.2.3/24", "/1.0/instances/a"),
+		}, `
+			update 10.1.2.3/24 in VRF red, /1.0/instances/a of lab/lxd: moved to another VRF: vrf "" -> "red", sync_type "instance" -> "fixed"`},
 		{"within a VRF a row is renumbered before one moves there", []part{
 			claim(lxd, "10.1.2.3/24 red", "/1.0/instances/a"),
 			claim(lxd, "10.1.2.4/24", "/1.0/instances/a"),
