@@ -1,0 +1,182 @@
+package libvirt
+
+import (
+	"cmp"
+	"net/url"
+
+	"allocsync/ipam"
+)
+
+// host is what was read on one host.
+type host struct {
+	label    string // how reports call it
+	name     string // its own host name, the project of what is not a server of Nova's
+	domains  []listed
+	networks []networkState
+	partial  bool // some of its domains could not be read
+}
+
+// listed is a domain as one host has it.
+type listed struct {
+	domain
+	active bool
+}
+
+// networkState is a network with the leases of its DHCP server.
+type networkState struct {
+	network
+	leases []lease
+}
+
+// copyOf is the copy of a domain that counts, and where it was listed.
+type copyOf struct {
+	listed
+	host     host
+	on, rank int // of the host in the list, and of the domain in the host's
+}
+
+// choose finds the copy of each domain that counts, by UUID. While libvirt
+// migrates a domain it is on two hosts, running on one; and a host may keep
+// the definition of one that left. The one that runs counts, then the first in
+// the order of the hosts.
+func choose(hosts []host) map[string]copyOf {
+	chosen := map[string]copyOf{}
+	for on, h := range hosts {
+		for rank, d := range h.domains {
+			if c, ok := chosen[d.uuid]; !ok || d.active && !c.active {
+				chosen[d.uuid] = copyOf{d, h, on, rank}
+			}
+		}
+	}
+	return chosen
+}
+
+// projectName is the project of a server of Nova's, and the host's name for any
+// other domain.
+func (c copyOf) projectName(byID bool) string {
+	if c.instance != nil {
+		return c.instance.projectName(byID)
+	}
+	return c.host.project()
+}
+
+// displayName is what the domain's user calls it.
+func (c copyOf) displayName() string {
+	if c.instance != nil {
+		return cmp.Or(c.instance.name, c.name)
+	}
+	return c.name
+}
+
+// project is what facts that are no server's have as project.
+func (h host) project() string { return cmp.Or(h.name, h.label) }
+
+// site is a host with what is needed to tell whose a lease is.
+type site struct {
+	host
+	bridges map[string]string // name of the network that a bridge belongs to
+	seats   map[seat][]occupant
+	blurred bool // some domain or NIC could not be read: a MAC of no domain may be one of theirs
+}
+
+// seat is a place in a network.
+type seat struct {
+	network string
+	mac     ipam.MAC
+}
+
+// occupant is a NIC, and its domain, at a seat.
+type occupant struct {
+	uuid   string
+	active bool
+	nic    nic
+}
+
+func newSite(h host) site {
+	s := site{host: h, bridges: map[string]string{}, seats: map[seat][]occupant{}, blurred: h.partial}
+	s.nameBridges()
+	for _, d := range h.domains {
+		s.blurred = s.blurred || d.blurred
+		for _, n := range d.nics {
+			if network := s.networkOf(n); network != "" && n.mac != "" {
+				at := seat{network, n.mac}
+				s.seats[at] = append(s.seats[at], occupant{d.uuid, d.active, n})
+			}
+		}
+	}
+	return s
+}
+
+// nameBridges finds the network of each bridge. A bridge that libvirt makes
+// belongs to one network, the one with addresses; several networks may forward
+// to a bridge of the administrator's, and then it cannot be told.
+func (s site) nameBridges() {
+	for _, withSubnets := range []bool{true, false} {
+		found := map[string][]string{}
+		for _, n := range s.networks {
+			if n.bridge != "" && (len(n.subnets) > 0) == withSubnets {
+				found[n.bridge] = append(found[n.bridge], n.name)
+			}
+		}
+		for bridge, names := range found {
+			if _, ok := s.bridges[bridge]; ok {
+				continue
+			}
+			s.bridges[bridge] = ""
+			if len(names) == 1 {
+				s.bridges[bridge] = names[0]
+			}
+		}
+	}
+}
+
+// networkOf returns the name of the network that a NIC is on, "" where it is on
+// none of libvirt's.
+func (s site) networkOf(n nic) string {
+	if n.network != "" {
+		return n.network
+	}
+	return s.bridges[n.bridge]
+}
+
+// find returns the NIC that has a seat. Of several domains, such as clones
+// with the MAC of their original, it is the one that runs.
+func (s site) find(at seat) (occupant, bool) {
+	var best occupant
+	users := map[bool]map[string]bool{true: {}, false: {}}
+	for _, o := range s.seats[at] {
+		if len(users[o.active]) == 0 && (o.active || len(users[true]) == 0) {
+			best = o
+		}
+		users[o.active][o.uuid] = true
+	}
+	if len(users[true]) == 1 || len(users[true]) == 0 && len(users[false]) == 1 {
+		return best, true
+	}
+	return occupant{}, false
+}
+
+// serverURI is the used_by of a port: Nova's own path of the server.
+func serverURI(uuid, port string) ipam.UsedBy {
+	return ipam.UsedBy("/servers/" + uuid + "?port=" + port)
+}
+
+// domainURI is the used_by of a NIC that is no port.
+func domainURI(uuid string, mac ipam.MAC) ipam.UsedBy {
+	return ipam.UsedBy("/domains/" + uuid + "?mac=" + string(mac))
+}
+
+// clientURI is the used_by of a client that is no domain, and of the network
+// itself where nothing is known of the client.
+func clientURI(uuid string, mac ipam.MAC, clientID, name string) ipam.UsedBy {
+	uri := "/networks/" + uuid
+	switch {
+	case mac != "":
+		uri += "?mac=" + string(mac)
+	case clientID != "":
+		uri += "?client=" + url.QueryEscape(clientID)
+	case name != "":
+		uri += "?name=" + url.QueryEscape(name)
+	}
+	return ipam.UsedBy(uri)
+}
