@@ -13,6 +13,7 @@ import (
 // several goroutines at once.
 type Mapping struct {
 	rules []rule // those that are built in, then those of the configuration
+	names Names  // that no row can be written with
 }
 
 type rule struct {

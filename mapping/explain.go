@@ -55,6 +55,9 @@ func (m *Mapping) Explain(in Input, a ipam.Allocation) Explanation {
 		e.Rules = append(e.Rules, m.result(i, f, v))
 	}
 	e.Claim, e.SkippedBy, e.Problem = m.claim(in.Owner, f, unions)
+	if e.Problem != "" {
+		e.Claim = ipam.Claim{} // the one that cannot be written
+	}
 	if e.SkippedBy == "" && e.Problem == "" {
 		around := m.Map([]Input{in}, nil)
 		known := make([]ipam.Place, 0, len(around.Claims))

@@ -41,7 +41,7 @@ func setInsides(claims, among []ipam.Claim) {
 			continue
 		}
 		key := keyOf(c, c.Place.Prefix.Addr())
-		if vrf, wanted := vrfs[key]; wanted && vrf == nil {
+		if table, wanted := vrfs[key]; wanted && table == nil {
 			vrfs[key] = &c.Place.VRF
 		}
 	}
@@ -50,8 +50,8 @@ func setInsides(claims, among []ipam.Claim) {
 		if !c.Attrs.Inside.IsValid() {
 			continue
 		}
-		if vrf := vrfs[keyOf(c, c.Attrs.Inside)]; vrf != nil {
-			c.Attrs.InsideVRF = *vrf
+		if table := vrfs[keyOf(c, c.Attrs.Inside)]; table != nil {
+			c.Attrs.InsideVRF = *table
 			continue
 		}
 		c.Attrs.Inside = netip.Addr{}

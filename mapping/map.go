@@ -17,11 +17,12 @@ type Input struct {
 
 // Mapped is what became of the allocations. Each of them is one of Claims,
 // Skipped or Problems; what one user of a source states several times about one
-// place shares one claim, that of the lowest rank.
+// place shares one claim, that of the lowest rank, and allocations of which the
+// same is wrong share a problem.
 type Mapped struct {
 	Claims   []ipam.Claim // sorted by ipam.Claim.Compare; one user claims a place once
 	Skipped  []Skip       // sorted by owner and allocation
-	Problems []Problem    // sorted likewise
+	Problems []Problem    // sorted likewise; one owner has a text once
 }
 
 // Skip is an allocation that a rule leaves out of NetBox.
@@ -29,16 +30,6 @@ type Skip struct {
 	Owner      string
 	Allocation ipam.Allocation
 	Rule       string // the rule that decided: "rule 3 (nat)"
-}
-
-// Problem is an allocation that should be in NetBox and cannot be.
-//
-// Nothing is claimed for it, so a planner would take its row to be gone: the
-// caller has to treat the owner as one that did not answer in full.
-type Problem struct {
-	Owner      string
-	Allocation ipam.Allocation
-	Text       string // what is wrong, and which rule asked for it
 }
 
 // Map applies the rules. Known are the prefixes that NetBox holds for sources
@@ -51,12 +42,16 @@ func (m *Mapping) Map(inputs []Input, known []ipam.Place) Mapped {
 	}
 	mapped := Mapped{Claims: make([]ipam.Claim, 0, total)}
 	unions := map[[2]ipam.Tags]ipam.Tags{}
+	blocked := m.blocked(inputs, unions)
 	var f fact
 	for _, in := range inputs {
 		f.source = in.Source
 		for i := range in.Allocations {
 			f.Allocation = in.Allocations[i]
 			c, skippedBy, problem := m.claim(in.Owner, &f, unions)
+			if b, ok := blocked[spot{c.Owner, c.Place}]; ok && b.rank <= c.Rank && problem == "" {
+				problem = "it is claimed more than once, and the first cannot be written: " + b.text
+			}
 			switch {
 			case problem != "":
 				mapped.Problems = append(mapped.Problems, Problem{Owner: in.Owner, Allocation: f.Allocation, Text: problem})
@@ -67,15 +62,13 @@ func (m *Mapping) Map(inputs []Input, known []ipam.Place) Mapped {
 			}
 		}
 	}
-	setMasks(mapped.Claims, known)
+	setMasks(mapped.Claims, slices.Concat(known, placesOf(blocked)))
 	sortClaims(&mapped.Claims)
 	setInsides(mapped.Claims, mapped.Claims)
 	slices.SortFunc(mapped.Skipped, func(a, b Skip) int {
 		return cmp.Or(strings.Compare(a.Owner, b.Owner), a.Allocation.Compare(b.Allocation), strings.Compare(a.Rule, b.Rule))
 	})
-	slices.SortFunc(mapped.Problems, func(a, b Problem) int {
-		return cmp.Or(strings.Compare(a.Owner, b.Owner), a.Allocation.Compare(b.Allocation), strings.Compare(a.Text, b.Text))
-	})
+	mapped.Problems = gather(mapped.Problems)
 	return mapped
 }
 
@@ -134,7 +127,8 @@ func (r *rule) matches(f *fact) bool {
 }
 
 // claim makes the claim of one allocation, all but the mask; or it names the
-// rule that skips it, or says what keeps it from NetBox.
+// rule that skips it, or says what keeps it from NetBox. Of an allocation with a
+// name that NetBox does not know it returns both the claim and the problem.
 func (m *Mapping) claim(owner string, f *fact, unions map[[2]ipam.Tags]ipam.Tags) (c ipam.Claim, skippedBy, problem string) {
 	if owner == "" {
 		return c, "", "the source has no owner"
@@ -168,7 +162,7 @@ func (m *Mapping) claim(owner string, f *fact, unions map[[2]ipam.Tags]ipam.Tags
 		c.Attrs.MAC = f.MAC
 		c.Attrs.Inside = f.Inside // until setInsides knows better
 	}
-	return c, "", ""
+	return c, "", m.unusable(v, f, &c)
 }
 
 // value returns what the deciding rule sets for a field, "" where none does.

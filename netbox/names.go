@@ -17,6 +17,18 @@ type names struct {
 	tenants   map[string]int
 	tenantRef map[string]string // slug to the spelling in Refs
 	roles     map[string]int
+
+	unresolved Unresolved
+}
+
+// Unresolved are the names of Refs that no row can be written with: NetBox has
+// nothing of that name, or several. To each belongs what is wrong with it, in
+// words for people that say what to do.
+type Unresolved struct{ VRFs, Tenants, Roles, Tags map[string]string }
+
+// Empty reports whether every name was found.
+func (u Unresolved) Empty() bool {
+	return len(u.VRFs)+len(u.Tenants)+len(u.Roles)+len(u.Tags) == 0
 }
 
 // named is an object that other rows refer to.
@@ -27,30 +39,28 @@ type named struct {
 	RD   string `json:"rd"`
 }
 
-// resolve looks up every name of refs. All that is wrong is reported at once.
+// resolve looks up every name of refs. Two names for one object are an error:
+// the configuration contradicts itself, and no row is to blame for it.
 func (c *Client) resolve(ctx context.Context, v Version, refs Refs) (names, error) {
 	n := names{vrfRefs: map[int]string{}, tenantRef: map[string]string{}}
+	vrfs, badVRFs, err := c.lookUp(ctx, v, "VRF", "ipam/vrfs/", refs.VRFs, likely(refs.VRFs, isRD, "rd", "name"))
+	if err != nil {
+		return names{}, err
+	}
+	tenants, badTenants, err := c.lookUp(ctx, v, "tenant", "tenancy/tenants/", refs.Tenants, likely(refs.Tenants, isSlug, "slug", "name"))
+	if err != nil {
+		return names{}, err
+	}
+	roles, badRoles, err := c.lookUp(ctx, v, "IPAM role", "ipam/roles/", refs.Roles, []string{"slug"})
+	if err != nil {
+		return names{}, err
+	}
+	_, badTags, err := c.lookUp(ctx, v, "tag", "extras/tags/", refs.Tags, []string{"slug"})
+	if err != nil {
+		return names{}, err
+	}
+	n.unresolved = Unresolved{VRFs: badVRFs, Tenants: badTenants, Roles: badRoles, Tags: badTags}
 	var wrong []string
-	look := func(what, path string, wanted []string, fields ...string) (map[string]named, error) {
-		found, faults, err := c.lookUp(ctx, v, what, path, wanted, fields)
-		wrong = append(wrong, faults...)
-		return found, err
-	}
-	vrfs, err := look("VRF", "/api/ipam/vrfs/", refs.VRFs, likely(refs.VRFs, isRD, "rd", "name")...)
-	if err != nil {
-		return names{}, err
-	}
-	tenants, err := look("tenant", "/api/tenancy/tenants/", refs.Tenants, likely(refs.Tenants, isSlug, "slug", "name")...)
-	if err != nil {
-		return names{}, err
-	}
-	roles, err := look("IPAM role", "/api/ipam/roles/", refs.Roles, "slug")
-	if err != nil {
-		return names{}, err
-	}
-	if _, err := look("tag", "/api/extras/tags/", refs.Tags, "slug"); err != nil {
-		return names{}, err
-	}
 	n.vrfs, n.tenants, n.roles = idsOf(vrfs), idsOf(tenants), idsOf(roles)
 	for _, ref := range sortedKeys(vrfs) {
 		id := vrfs[ref].ID
@@ -92,10 +102,10 @@ func isSlug(s string) bool {
 }
 
 // lookUp finds each of wanted by the first of fields that knows it. Names that
-// are unknown or mean several objects come back as faults.
-func (c *Client) lookUp(ctx context.Context, v Version, what, path string, wanted, fields []string) (map[string]named, []string, error) {
-	found := map[string]named{}
-	var faults []string
+// are unknown or mean several objects come back as bad, with what is wrong.
+func (c *Client) lookUp(ctx context.Context, v Version, what, model string, wanted, fields []string) (found map[string]named, bad map[string]string, err error) {
+	path := "/api/" + model
+	found, bad = map[string]named{}, map[string]string{}
 	missing := sortedUnique(slices.DeleteFunc(slices.Clone(wanted), func(s string) bool { return s == "" }))
 	for _, field := range fields {
 		matches, err := c.matches(ctx, v, path, field, missing)
@@ -110,22 +120,23 @@ func (c *Client) lookUp(ctx context.Context, v Version, what, path string, wante
 			case 1:
 				found[ref] = hits[0]
 			default:
-				faults = append(faults, ambiguous(what, ref, hits))
+				bad[ref] = ambiguous(what, ref, hits)
 			}
 		}
 		missing = still
 	}
 	if len(missing) == 0 {
-		return found, faults, nil
+		return found, bad, nil
 	}
 	there, err := c.some(ctx, v, path, fields)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list %ss: %w", what, err)
 	}
 	for _, ref := range missing {
-		faults = append(faults, fmt.Sprintf("NetBox has no %s %q (by %s); it has %s", what, ref, strings.Join(fields, " or "), there))
+		bad[ref] = fmt.Sprintf("NetBox has no %s %q (by %s): add it at %s/%sadd/, or name one that is there (%s)",
+			what, ref, strings.Join(fields, " or "), c.base, model, there)
 	}
-	return found, faults, nil
+	return found, bad, nil
 }
 
 // matches lists, for each of values, the objects whose field is exactly it.
@@ -168,7 +179,7 @@ func (n named) field(name string) string {
 
 // some names a few objects, for an error's text.
 func (c *Client) some(ctx context.Context, v Version, path string, fields []string) (string, error) {
-	const few = 20
+	const few = 5
 	var answer struct {
 		Next    *string `json:"next"`
 		Results []named `json:"results"`

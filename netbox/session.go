@@ -36,6 +36,10 @@ type Session struct {
 // Version returns what the server said it is when the session was prepared.
 func (s *Session) Version() Version { return s.version }
 
+// Unresolved returns the names of Refs that no row can be written with. A row
+// that uses one of them all the same is refused.
+func (s *Session) Unresolved() Unresolved { return s.names.unresolved }
+
 // Opening is a NetBox that was found fit for a pass, before it is known which
 // names the pass will use.
 type Opening struct {
@@ -59,13 +63,13 @@ func (c *Client) Begin(ctx context.Context, refs Refs) (*Opening, error) {
 	return &Opening{client: c, version: v}, nil
 }
 
-// Resolve finds the names of refs. It takes one request for each of VRFs,
+// Resolve finds the names of refs, as far as NetBox has them: see Unresolved of
+// the Session. It takes one request for each of VRFs,
 // tenants, roles and tags, leaving out what refs do not need, and one more for
 // VRFs that are spelled partly by name and partly by route distinguisher, or
 // tenants partly by slug and partly by name.
 //
-// A missing or ambiguous name and two names for one VRF are errors that list
-// what there is.
+// Two names for one VRF or tenant are an error.
 func (o *Opening) Resolve(ctx context.Context, refs Refs) (*Session, error) {
 	n, err := o.client.resolve(ctx, o.version, refs)
 	if err != nil {

@@ -315,6 +315,19 @@ func TestAllow(t *testing.T) {
 func TestIncomplete(t *testing.T) {
 	const u = "/1.0/instances/u"
 	mustPlan(t, []verdictCase{
+		{"of many missing parts the first are named", []part{
+			source(lxd, func(s *plan.Source) { s.Missing = []string{"a: x", "b: x", "c: x", "d: x", "e: x"} }),
+			row(7, lxd, "10.1.2.3/24", u),
+			claim(maas, "10.1.2.4/24", "/m/1"),
+			row(8, lxd, "10.1.2.4/24", u),
+		}, `
+			hold delete 10.1.2.3/24, /1.0/instances/u of lab/lxd: the source did not answer in full (ID 7): a: x; b: x; c: x; and 2 more
+			hold create 10.1.2.4/24, /m/1 of lab/maas: the row belongs to another owner (ID 8, /1.0/instances/u): lab/lxd: a: x; b: x; c: x; and 2 more`},
+		{"three missing parts are named", []part{
+			source(lxd, func(s *plan.Source) { s.Missing = []string{"a: x", "b: x", "c: x"} }),
+			row(7, lxd, "10.1.2.3/24", u),
+		}, `
+			hold delete 10.1.2.3/24, /1.0/instances/u of lab/lxd: the source did not answer in full (ID 7): a: x; b: x; c: x`},
 		{"creates, updates and takes rows over all the same", []part{
 			incomplete(lxd),
 			claim(lxd, "10.1.2.1/24", "/1.0/instances/a"),

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strings"
 
 	"allocsync/ipam"
 )
@@ -205,7 +204,7 @@ func (p *planner) holdBlocked(claim, row int32) {
 	if r.Owner != "" {
 		reason, note = OtherOwner, r.Owner+" is not configured here"
 		if i, ok := p.source[r.Owner]; ok {
-			note = r.Owner + ": " + strings.Join(p.in.Sources[i].Missing, "; ")
+			note = r.Owner + ": " + p.in.Sources[i].missing()
 		}
 	}
 	p.hold(reason, p.creation(claim), r, note)
@@ -247,7 +246,7 @@ func (p *planner) drop(rows, winners []int32) {
 			p.hold(UnknownOwner, removal, row, row.Owner+" is not configured here")
 		case !configured:
 		case !p.in.Sources[i].Complete():
-			p.hold(Incomplete, removal, row, strings.Join(p.in.Sources[i].Missing, "; "))
+			p.hold(Incomplete, removal, row, p.in.Sources[i].missing())
 		case second:
 			p.changes = append(p.changes, removal)
 		default:

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"allocsync/ipam"
@@ -36,6 +37,16 @@ type Source struct {
 // Complete reports whether what the source does not claim may be taken to be
 // gone.
 func (s Source) Complete() bool { return len(s.Missing) == 0 }
+
+// missing names the first few parts that could not be read: it stands at every
+// row that is held because of them, and there may be many of both.
+func (s Source) missing() string {
+	const few = 3
+	if len(s.Missing) <= few {
+		return strings.Join(s.Missing, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(s.Missing[:few], "; "), len(s.Missing)-few)
+}
 
 // Allow says which actions a source may take; what it may not is held.
 type Allow struct{ Create, Update, Delete bool }

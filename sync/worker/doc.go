@@ -4,7 +4,8 @@
 // A pass has two halves. Plan reads and never writes; it is all that a dry run
 // does. Carry writes what was approved. A source that fails, in whole or in
 // part, counts as one that did not answer in full, and the others are kept in
-// step. What is wrong with the configuration or with NetBox, a VRF that a rule
-// names and NetBox does not have among them, ends the pass before anything is
-// written.
+// step. So does one whose rules name a VRF, tenant, role or tag that NetBox does
+// not have: the rows that would carry the name are problems, the others are kept
+// in step. What is wrong with the configuration, or with NetBox as a whole, ends
+// the pass before anything is written.
 package worker

@@ -214,13 +214,18 @@ func (p *Pass) now() time.Time {
 
 // compute maps the readings, reads NetBox and makes the plan.
 func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.Opening) error {
-	mapped := p.Mapping.Map(inputs(proposal.Readings), nil)
+	rules := p.Mapping
+	mapped := rules.Map(inputs(proposal.Readings), nil)
 	p.phase("reading NetBox", nil)
 	session, err := opening.Resolve(ctx, p.refs(mapped.Claims))
 	if err != nil {
 		return fmt.Errorf("prepare NetBox: %w", err)
 	}
 	proposal.session, proposal.Version = session, session.Version()
+	if unresolved := session.Unresolved(); !unresolved.Empty() {
+		rules = rules.Without(mapping.Names(unresolved))
+		mapped = rules.Map(inputs(proposal.Readings), nil)
+	}
 
 	answers := answersOf(proposal.Readings, mapped.Problems)
 	all := append(slices.Clone(answers), p.unasked(answers)...)
@@ -231,7 +236,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 	if known := prefixesOfIncomplete(all, owned); len(known) > 0 {
 		// What an incomplete source does not list now, and what one that is not
 		// asked has, still gives addresses their masks.
-		mapped = p.Mapping.Map(inputs(proposal.Readings), known)
+		mapped = rules.Map(inputs(proposal.Readings), known)
 	}
 	if asked := owners(answers); len(asked) < len(all) {
 		owned = slices.DeleteFunc(owned, func(r ipam.Stored) bool { return !slices.Contains(asked, r.Owner) })

@@ -67,7 +67,7 @@ func answersOf(readings []Reading, problems []mapping.Problem) []plan.Source {
 		answers[i] = plan.Source{Owner: r.Source.Owner, Missing: r.Missing(), Allow: r.Source.Allow, Gone: r.Source.Gone}
 		for _, problem := range problems {
 			if problem.Owner == r.Source.Owner {
-				answers[i].Missing = append(answers[i].Missing, fmt.Sprintf("%s of %s: %s", problem.Allocation.Prefix, problem.Allocation.UsedBy, problem.Text))
+				answers[i].Missing = append(answers[i].Missing, problem.String())
 			}
 		}
 	}
