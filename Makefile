@@ -7,7 +7,7 @@ help:
 	@echo "make build            the static program, dist/allocsync"
 	@echo "make demo             shows what it does, without any other system"
 	@echo "make unit             tests that need nothing installed"
-	@echo "make test             all tests: installs and starts NetBox and Incus, stops them after (KEEP=1: leaves them)"
+	@echo "make test             all tests: installs and starts NetBox, Incus and libvirt, stops them after (KEEP=1: leaves them)"
 	@echo "make lint             gofmt, go vet, staticcheck, shellcheck"
 	@echo "make container-check  lints the container files and does the image's build steps"
 	@echo "make bench            measures against a real NetBox (KEEP=1: leaves it)"

@@ -10,7 +10,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 BED=${ALLOCSYNC_TESTBED:-${TMPDIR:-/tmp}/allocsync-testbed}
 CACHE=${ALLOCSYNC_CACHE:-${HOME:-/root}/.cache/allocsync-testbed}
-# shellcheck disable=SC2034 # for testbed/incus
+# shellcheck disable=SC2034 # for testbed/incus and testbed/libvirt
 SKIP=77 # exit code for "this machine cannot", as automake has it
 
 log() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

@@ -72,8 +72,8 @@ world() { # writes it into $WORLD, a folder per host
   mkdir -p "$WORLD"/{a,b}/{domains,networks,seen}
   cat >"$WORLD/a/networks/tenant.xml" <<E
 <network><name>tenant</name><uuid>$(uuid tenant.a)</uuid><bridge name="virbr-ten" stp="off" delay="0"/><mac address="52:54:00:00:0a:01"/>
-<ip address="10.77.0.1" netmask="255.255.255.0"><dhcp><range start="10.77.0.200" end="10.77.0.220"><lease expiry="24" unit="hours"/></range>
-<host mac="$m:01" name="web-1" ip="10.77.0.11"><lease expiry="24" unit="hours"/></host></dhcp></ip>
+<ip address="10.77.0.1" netmask="255.255.255.0"><dhcp><range start="10.77.0.200" end="10.77.0.220"><lease expiry="8760" unit="hours"/></range>
+<host mac="$m:01" name="web-1" ip="10.77.0.11"><lease expiry="8760" unit="hours"/></host></dhcp></ip>
 <ip family="ipv6" address="2001:db8:77::1" prefix="64"/></network>
 E
   cat >"$WORLD/b/networks/tenant.xml" <<E
@@ -82,7 +82,7 @@ E
 E
   cat >"$WORLD/b/networks/default.xml" <<E
 <network><name>default</name><uuid>$(uuid default.b)</uuid><forward mode="nat"/><bridge name="virbr0" stp="off" delay="0"/><mac address="52:54:00:00:0b:02"/>
-<ip address="192.168.122.1" netmask="255.255.255.0"><dhcp><range start="192.168.122.100" end="192.168.122.199"><lease expiry="24" unit="hours"/></range>
+<ip address="192.168.122.1" netmask="255.255.255.0"><dhcp><range start="192.168.122.100" end="192.168.122.199"><lease expiry="8760" unit="hours"/></range>
 <host mac="52:54:00:00:01:02" name="plain-2" ip="192.168.122.12"/>
 <host mac="52:54:00:00:01:99" name="printer" ip="192.168.122.99"/></dhcp></ip></network>
 E
