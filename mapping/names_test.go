@@ -100,6 +100,31 @@ func TestWithoutGivesNoPlaceAway(t *testing.T) {
 	), claims(got.Claims))
 }
 
+// Of several claims of one place that cannot be written, the strongest counts,
+// in whatever order they come.
+func TestWithoutTakesTheStrongest(t *testing.T) {
+	m := mustCompile(t,
+		mapping.Rule{Match: mapping.Match{UsedBy: []string{"/x"}}, Set: mapping.Set{Tenant: ptr("x")}},
+		mapping.Rule{Match: mapping.Match{UsedBy: []string{"/y"}}, Set: mapping.Set{Tenant: ptr("y")}},
+		mapping.Rule{Match: mapping.Match{Dynamic: ptr(true)}, Set: mapping.Set{Tenant: ptr("lease")}},
+	).Without(mapping.Names{Tenants: map[string]string{"x": "no x", "y": "no y", "lease": "no lease"}})
+	lease := address("/l", "10.1.0.1/32", "instance")
+	lease.Dynamic = true
+	list := []ipam.Allocation{lease, address("/y", "10.1.0.1/32", "instance"), address("/x", "10.1.0.1/32", "instance"), address("/z", "10.1.0.1/32", "instance")}
+	want := []string{
+		"dc1/lab: 10.1.0.1/32 of /l: rule 3: set.tenant: no lease",
+		"dc1/lab: 10.1.0.1/32 of /x: rule 1: set.tenant: no x",
+		"dc1/lab: 10.1.0.1/32 of /y: rule 2: set.tenant: no y",
+		"dc1/lab: 10.1.0.1/32 of /z: it is claimed more than once, and the first cannot be written: rule 1: set.tenant: no x",
+	}
+	for range 2 {
+		got := m.Map([]mapping.Input{input("lab", list...)}, nil)
+		require.Equal(t, want, texts(got.Problems))
+		require.Empty(t, got.Claims)
+		slices.Reverse(list)
+	}
+}
+
 func TestExplainWithout(t *testing.T) {
 	m := mustCompile(t, inProjects()...).Without(mapping.Names{VRFs: map[string]string{"web": "NetBox has none"}})
 	in := input("lab", port("/p/1", "web", "10.0.0.5", "203.0.113.1")...)
