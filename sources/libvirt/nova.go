@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"allocsync/ipam"
@@ -49,6 +50,8 @@ type portAddress struct {
 	kind string
 	addr netip.Addr
 }
+
+func (a portAddress) String() string { return a.addr.String() }
 
 // readMetadata looks for Nova's element. Which prefix it has depends on the key
 // under which it was set (libvirt 9.0.0 writes <nova:instance xmlns:nova=U
@@ -126,16 +129,14 @@ func (i *instance) read(doc *document) error {
 }
 
 func (i *instance) readPorts(doc *document) error {
-	number := 0
 	return doc.children(func(e element) error {
 		if e.local != "port" || !isNova(e.space) {
 			return nil
 		}
-		number++
 		p := port{uuid: e.attribute("uuid")}
-		label := "Nova port " + short(p.uuid)
+		label := "Nova port " + p.uuid
 		if !isUUID(p.uuid) {
-			label = fmt.Sprintf("Nova port %d", number)
+			label = fmt.Sprintf("Nova port %q", short(p.uuid))
 		}
 		err := doc.children(func(e element) error {
 			if e.local != "ip" || !isNova(e.space) {
@@ -163,15 +164,12 @@ func (i *instance) readPorts(doc *document) error {
 
 // nameless is the fault of a port whose identity cannot be told.
 func (p port) nameless(label string) error {
-	var lost []netip.Addr
-	for _, a := range p.addresses {
-		lost = append(lost, a.addr)
-	}
 	holds := "no address"
-	if len(lost) > 0 {
-		holds = join(lost)
+	if len(p.addresses) > 0 {
+		slices.SortFunc(p.addresses, func(a, b portAddress) int { return a.addr.Compare(b.addr) })
+		holds = join(p.addresses)
 	}
-	return fmt.Errorf("%s, which holds %s: uuid %q: want 36 hexadecimal digits and dashes", label, holds, short(p.uuid))
+	return fmt.Errorf("%s, which holds %s: want a uuid of 36 hexadecimal digits and dashes", label, holds)
 }
 
 // addPort adds a port, or its addresses to those that are known of it: how
@@ -222,15 +220,17 @@ func (i *instance) portOf(n nic) (port, bool) {
 	if i == nil {
 		return port{}, false
 	}
+	var alike []port
 	for _, p := range i.ports {
-		if n.interfaceID != "" && strings.EqualFold(n.interfaceID, p.uuid) {
+		if strings.EqualFold(n.interfaceID, p.uuid) {
 			return p, true
+		}
+		if n.target == p.tap() {
+			alike = append(alike, p)
 		}
 	}
-	for _, p := range i.ports {
-		if n.target == p.tap() {
-			return p, true
-		}
+	if len(alike) == 1 {
+		return alike[0], true
 	}
 	return port{}, false
 }

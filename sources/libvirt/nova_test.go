@@ -121,10 +121,10 @@ func TestNovaFaults(t *testing.T) {
 	const good = `<nova:port uuid="` + portB + `"><nova:ip type="fixed" address="10.0.0.9" ipVersion="4"/></nova:port>`
 	const part = "domain i1 (shown) on kvm1: "
 	for name, c := range map[string]struct{ ports, want string }{
-		"no uuid":        {`<nova:port>` + ipText("fixed", "10.0.0.5") + ipText("fixed", "fd00::5") + `</nova:port>`, `Nova port 1, which holds 10.0.0.5, fd00::5: uuid "": want 36 hexadecimal digits and dashes`},
-		"no uuid, empty": {`<nova:port/>`, `Nova port 1, which holds no address: uuid "": want 36 hexadecimal digits and dashes`},
-		"short uuid":     {`<nova:port uuid="567a4527">` + ipText("fixed", "10.0.0.5") + `</nova:port>`, `Nova port 1, which holds 10.0.0.5: uuid "567a4527": want 36 hexadecimal digits and dashes`},
-		"odd uuid":       {`<nova:port uuid="` + strings.Replace(portA, "a", "?", 1) + `"/>`, `Nova port 1, which holds no address: uuid "?0a0a0a0-b1b1-4000-8000-00000000000a": want 36 hexadecimal digits and dashes`},
+		"no uuid":        {`<nova:port>` + ipText("fixed", "fd00::5") + ipText("fixed", "10.0.0.5") + `</nova:port>`, `Nova port "", which holds 10.0.0.5, fd00::5: want a uuid of 36 hexadecimal digits and dashes`},
+		"no uuid, empty": {`<nova:port/>`, `Nova port "", which holds no address: want a uuid of 36 hexadecimal digits and dashes`},
+		"short uuid":     {`<nova:port uuid="567a4527">` + ipText("fixed", "10.0.0.5") + `</nova:port>`, `Nova port "567a4527", which holds 10.0.0.5: want a uuid of 36 hexadecimal digits and dashes`},
+		"odd uuid":       {`<nova:port uuid="` + strings.Replace(portA, "a", "?", 1) + `"/>`, `Nova port "?0a0a0a0-b1b1-4000-8000-00000000000a", which holds no address: want a uuid of 36 hexadecimal digits and dashes`},
 		"no address":     {`<nova:port uuid="` + portA + `"><nova:ip type="fixed" address="" ipVersion="4"/></nova:port>`, `Nova port ` + portA + `: address "": want a form such as 10.1.2.3 or fd00::1`},
 		"bad address":    {`<nova:port uuid="` + portA + `">` + ipText("fixed", "10.0.0.256") + `</nova:port>`, `Nova port ` + portA + `: address "10.0.0.256": want a form such as 10.1.2.3 or fd00::1`},
 		"with a length":  {`<nova:port uuid="` + portA + `">` + ipText("fixed", "10.0.0.5/24") + `</nova:port>`, `Nova port ` + portA + `: address "10.0.0.5/24": want a form such as 10.1.2.3 or fd00::1`},
@@ -215,6 +215,18 @@ func TestJoin(t *testing.T) {
 		facts, _ := mustAllocate(t, choices{}, host{domains: []listed{{domain: mustDomain(t, text)}}})
 		require.Len(t, facts, 1, name)
 		require.Equal(t, c.want, string(facts[0].MAC), name)
+	}
+}
+
+// Two ports whose taps would have one name have no NIC by that name.
+func TestJoinAmbiguous(t *testing.T) {
+	text := func(second string) string {
+		return domainText(uuidA, "i1", novaText("<nova:ports><nova:port uuid='"+portA+"'>"+ipText("fixed", "10.0.0.5")+"</nova:port><nova:port uuid='"+second+"'/></nova:ports>"),
+			nicText(macA, "lan", "<target dev='tapa0a0a0a0-b1'/>"))
+	}
+	for second, want := range map[string]string{portB: macA, portA[:35] + "f": ""} {
+		facts, _ := mustAllocate(t, choices{}, host{domains: []listed{{domain: mustDomain(t, text(second))}}})
+		require.Equal(t, want, string(facts[0].MAC))
 	}
 }
 
