@@ -3,6 +3,7 @@ package all
 
 import (
 	"allocsync/sources"
+	"allocsync/sources/libvirt"
 	"allocsync/sources/lxd"
 )
 
@@ -11,5 +12,6 @@ import (
 func Factories() []sources.Factory {
 	return []sources.Factory{
 		lxd.Factory(),
+		libvirt.Factory(),
 	}
 }

@@ -1,0 +1,117 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+)
+
+// How Watch comes back to a host that is away, and how it finds out that one
+// is: a machine without power says no goodbye.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = time.Minute
+	heartbeat  = 30 * time.Second
+)
+
+// watched lists the events that addresses can change with: domains that come,
+// go, start and stop; Nova's metadata; interfaces that are plugged in and out.
+// Networks have events too, which go-libvirt does not decode: what changes in a
+// network, and its leases, is found by the next pass.
+func watched() []golibvirt.DomainEventID {
+	return []golibvirt.DomainEventID{
+		golibvirt.DomainEventIDLifecycle,
+		golibvirt.DomainEventIDMetadataChange,
+		golibvirt.DomainEventIDDeviceAdded,
+		golibvirt.DomainEventIDDeviceRemoved,
+	}
+}
+
+// Watch calls changed whenever a host says that a domain changed, and once
+// after it has connected to a host, since what changed before is not told. It
+// keeps one connection to each host, of its own, and comes back to a host that
+// is away. It returns when ctx ends.
+func (s *Source) Watch(ctx context.Context, changed func()) error {
+	signal := make(chan struct{}, 1) // one element: that something changed since
+	tell := func() {
+		select {
+		case signal <- struct{}{}:
+		default:
+		}
+	}
+	var hosts sync.WaitGroup
+	defer hosts.Wait()
+	for _, e := range s.endpoints {
+		hosts.Go(func() { s.watchHost(ctx, e, tell) })
+	}
+	for {
+		select {
+		case <-signal:
+			changed()
+		case <-ctx.Done():
+			return fmt.Errorf("watch: %w", ctx.Err())
+		}
+	}
+}
+
+// watchHost watches one host until ctx ends.
+func (s *Source) watchHost(ctx context.Context, e endpoint, tell func()) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		connected := time.Now()
+		watching := s.watchOnce(ctx, e, tell)
+		if watching && time.Since(connected) > maxPause {
+			pause = firstPause
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)): // not all hosts, nor all installations, at once
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// watchOnce watches one host until its connection is lost, and reports whether
+// it was watched at all.
+func (s *Source) watchOnce(ctx context.Context, e endpoint, tell func()) bool {
+	c, err := connect(ctx, e, s.options)
+	if err != nil {
+		return false
+	}
+	// Subscriptions are not ended one by one: go-libvirt stands still for good
+	// if one is while an event arrives (digitalocean/go-libvirt#191). Closing
+	// the connection ends them all.
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	defer c.close()
+	for _, id := range watched() {
+		events, err := c.subscribe(ctx, id)
+		if err != nil {
+			return false
+		}
+		streams.Go(func() {
+			for range events {
+				tell()
+			}
+		})
+	}
+	tell()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+			if _, err := c.version(ctx); err != nil {
+				return true
+			}
+		case <-c.ended():
+			return true
+		case <-ctx.Done():
+			return true
+		}
+	}
+}
