@@ -205,7 +205,8 @@ func slugObjects(tags ipam.Tags) []map[string]string {
 }
 
 // insideIDs finds the rows of the inside addresses of batch, in the VRFs that it
-// names, by index. What is not in NetBox becomes a refusal.
+// names, by index. What is not in NetBox becomes a refusal. That a row may name
+// one of another VRF was tried with 4.7.3.
 func (s *Session) insideIDs(ctx context.Context, kind ipam.Kind, batch []ipam.Record, refusals map[int]string) (map[int]int, error) {
 	places := map[int]ipam.Place{}
 	for i, record := range batch {
