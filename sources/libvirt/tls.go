@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"allocsync/sources"
@@ -79,7 +80,9 @@ func (o Options) tlsConfig(e endpoint) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %w; want two PEM files that belong together", cert.key, key.key, err)
 	}
-	config.Certificates = []tls.Certificate{pair}
+	// Go would send none where the host's authorities have not signed it; the
+	// host's log then says nothing about the certificate that it refuses.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return config, nil
 }
 
@@ -95,7 +98,7 @@ func (e endpoint) dialTLS(ctx context.Context) (net.Conn, error) {
 	}
 	c := tlsConn{tls.Client(raw, e.tls)}
 	stop := closingAtEnd(ctx, raw)
-	err = c.HandshakeContext(ctx)
+	err = refused(c.HandshakeContext(ctx)) // TLS 1.2 tells here
 	if err == nil {
 		err = accepted(c)
 	}
@@ -115,18 +118,26 @@ func (e endpoint) dialTLS(ctx context.Context) (net.Conn, error) {
 func accepted(c net.Conn) error {
 	var answer [1]byte
 	_, err := io.ReadFull(c, answer[:])
-	alert := tls.AlertError(0)
 	switch {
 	case errors.Is(err, io.EOF):
 		return errCertificate
-	case errors.As(err, &alert): // TLS 1.3 tells after the handshake
-		return fmt.Errorf("%w: %w", errCertificate, err)
 	case err != nil:
-		return err
+		return refused(err) // TLS 1.3 tells here
 	case answer[0] != 1:
 		return errCertificate
 	}
 	return nil
+}
+
+// refused wraps an error in errCertificate where it is the host's word that it
+// does not like the client's certificate (RFC 8446, section 6.2).
+func refused(err error) error {
+	// The type of alerts is not exported; their texts hold this word.
+	alert, ok := errors.AsType[*net.OpError](err)
+	if ok && alert.Op == "remote error" && (strings.Contains(alert.Err.Error(), "certificate") || strings.Contains(alert.Err.Error(), "access denied")) {
+		return fmt.Errorf("%w: %w", errCertificate, err)
+	}
+	return err
 }
 
 // tlsConn closes in bounded time, also where nobody reads its goodbye.
