@@ -83,7 +83,7 @@ func (s *setting) checkNames(ctx context.Context) []report.Finding {
 	}
 	var findings []report.Finding
 	for _, problem := range proposal.Mapped.Problems {
-		findings = append(findings, report.Finding{Section: section, Text: problemText(problem), Fix: "change the rule that it names"})
+		findings = append(findings, report.Finding{Section: section, Text: problem.String(), Fix: "make what NetBox lacks, or change the rule that it names"})
 	}
 	return append(findings, report.Finding{
 		Section: section, OK: true,

@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"allocsync/mapping"
 	"allocsync/netbox"
 	"allocsync/report"
 	"allocsync/sync/apply"
@@ -33,7 +32,7 @@ func (r reporter) report(p *worker.Proposal, result *apply.Result) report.Report
 		}
 	}
 	for _, problem := range p.Mapped.Problems {
-		out.Problems = append(out.Problems, report.Problem{Owner: problem.Owner, Text: problemText(problem)})
+		out.Problems = append(out.Problems, report.Problem{Owner: problem.Owner, Text: problem.String()})
 	}
 	if r.usage {
 		var allocations []report.Allocation
@@ -68,10 +67,6 @@ func (r reporter) unread(p *worker.Proposal) report.Report {
 		}
 	}
 	return out
-}
-
-func problemText(p mapping.Problem) string {
-	return p.Allocation.Prefix.String() + " of " + string(p.Allocation.UsedBy) + ": " + p.Text
 }
 
 func listed(r worker.Reading) []report.Allocation {

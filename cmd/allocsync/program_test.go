@@ -255,7 +255,7 @@ func TestOutputIsNoFile(t *testing.T) {
 	require.Empty(t, l.addresses(t), "a report that cannot be written is noticed before anything is done")
 }
 
-// What NetBox holds cannot drive the terminal through an error.
+// What NetBox holds cannot drive the terminal through what is said of it.
 func TestErrorsAreHarmless(t *testing.T) {
 	l := newLab(t)
 	l.mustRun(t, exitInStep, "setup")
