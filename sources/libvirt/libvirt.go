@@ -22,6 +22,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"allocsync/sources"
 )
@@ -31,6 +32,7 @@ import (
 type Source struct {
 	options   Options
 	endpoints []endpoint
+	heartbeat time.Duration // of Watch
 }
 
 var (
@@ -68,7 +70,7 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{options: o, endpoints: list}, nil
+	return &Source{options: o, endpoints: list, heartbeat: heartbeat}, nil
 }
 
 // Snapshot returns what the hosts hand out now.

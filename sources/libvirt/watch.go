@@ -100,7 +100,7 @@ func (s *Source) watchOnce(ctx context.Context, e endpoint, tell func()) bool {
 		})
 	}
 	tell()
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(s.heartbeat)
 	defer beat.Stop()
 	for {
 		select {
