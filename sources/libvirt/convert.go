@@ -40,8 +40,8 @@ func allocations(hosts []host, c choices) ([]ipam.Allocation, []sources.Missing)
 	var missing []sources.Missing
 	for on, h := range hosts {
 		s := newSite(h)
-		for rank, d := range s.domains {
-			if c := b.chosen[d.uuid]; c.on == on && c.rank == rank {
+		for _, d := range s.domains {
+			if c := b.chosen[d.uuid]; c.on == on {
 				b.addDomain(s, c)
 			}
 		}
@@ -303,7 +303,7 @@ func (b *book) addFaults(part string, faults []error) {
 func (s site) hides(n nic, addr netip.Addr) bool {
 	name := s.networkOf(n)
 	for _, state := range s.networks {
-		if name != "" && state.name == name {
+		if state.name == name {
 			return state.hides(addr)
 		}
 	}

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +104,7 @@ func TestTenant(t *testing.T) {
 		"another MAC":             {[]listed{domain(uuidA, true, nicText(macB, "lan", ""))}, nobody},
 		"two, one runs":           {[]listed{domain(uuidB, false, nicText(macA, "lan", "")), domain(uuidA, true, nicText(macA, "lan", ""))}, tenant},
 		"two run":                 {[]listed{domain(uuidA, true, nicText(macA, "lan", "")), domain(uuidB, true, nicText(macA, "lan", ""))}, nobody},
+		"two of three run":        {[]listed{domain(uuidA, true, nicText(macA, "lan", "")), domain(uuidB, true, nicText(macA, "lan", "")), domain(uuidN, false, nicText(macA, "lan", ""))}, nobody},
 		"none of two runs":        {[]listed{domain(uuidA, false, nicText(macA, "lan", "")), domain(uuidB, false, nicText(macA, "lan", ""))}, nobody},
 		"two NICs of one domain":  {[]listed{domain(uuidA, false, nicText(macA, "lan", "")+bridge("virbr5"))}, tenant},
 		"the other one elsewhere": {[]listed{domain(uuidA, false, nicText(macA, "lan", "")), domain(uuidB, true, nicText(macA, "wan", ""))}, tenant},
@@ -240,12 +242,32 @@ func TestMigration(t *testing.T) {
 		host{label: "kvm2", name: "kvm2", domains: []listed{{written("10.0.0.50"), true}}})
 	require.Contains(t, lines(facts), "address 10.0.0.50/32 domain /domains/"+uuidA+"?mac="+macA+" net=lan project=shop name=shown mac="+macA+" dynamic")
 
+	// It is one fact with what is configured, whichever is read first.
+	nat := strings.Replace(networkText(""), "<bridge", "<forward/><bridge", 1)
+	left := lan(t, []lease{{address: "10.9.9.9", mac: macB}}, listed{plain("10.9.9.9"), false})
+	runs := host{label: "kvm2", name: "kvm2", networks: []networkState{{network: mustNetwork(t, nat)}},
+		domains: []listed{{mustDomain(t, domainText(uuidB, "p", "", nicText(macB, "lan", "<ip address='10.9.9.9' prefix='24'/>"))), true}}}
+	for _, order := range [][]host{{left, runs}, {runs, left}} {
+		facts, _ = mustAllocate(t, choices{}, order...)
+		const want = "address 10.9.9.9/24 domain /domains/" + uuidB + "?mac=" + macB + " net=lan project=kvm2 name=p mac=" + macB + " nat"
+		require.Equal(t, []string{want}, slices.DeleteFunc(lines(facts), func(line string) bool { return !strings.Contains(line, "10.9.9.9") }))
+	}
+
 	// Faults of a copy that does not count are of no consequence.
 	bad := mustDomain(t, domainText(uuidA, "i1", novaText(portText("x", "")), ""))
 	_, missing := mustAllocate(t, choices{}, host{label: "kvm1", domains: []listed{{bad, false}}}, host{label: "kvm2", domains: []listed{{written("10.0.0.2"), true}}})
 	require.Empty(t, missing)
 	_, missing = mustAllocate(t, choices{}, host{label: "kvm1", domains: []listed{{written("10.0.0.2"), false}}}, host{label: "kvm2", domains: []listed{{bad, true}}})
 	require.Equal(t, []string{`domain i1 (shown) on kvm2: Nova port "x", which holds no address: want a uuid of 36 hexadecimal digits and dashes`}, told(missing))
+}
+
+// A domain that was read twice on one host is listed once, and so are its
+// faults.
+func TestListedTwice(t *testing.T) {
+	one := mustDomain(t, domainText(uuidA, "i1", novaText("<nova:ports><nova:port uuid='x'/><nova:port uuid='"+portA+"'>"+ipText("fixed", "10.0.0.1")+"</nova:port></nova:ports>"), ""))
+	facts, missing := mustAllocate(t, choices{}, host{label: "kvm1", domains: []listed{{one, true}, {one, true}}})
+	require.Len(t, facts, 1)
+	require.Len(t, missing, 1)
 }
 
 // Hosts that were made from one image have networks of one UUID.

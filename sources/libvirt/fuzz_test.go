@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,43 +197,127 @@ func (s slowInstance) instance() *instance {
 // unmarshalling all of it.
 func FuzzNova(f *testing.F) {
 	addSeeds(f)
-	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, ":uuid") || strings.Contains(text, ":type") || strings.Contains(text, ":address") || strings.Contains(text, ":ipVersion") {
-			return // attributes of a namespace: encoding/xml takes them too
+	f.Fuzz(func(t *testing.T, text string) { compareWithUnmarshal(t, text) })
+}
+
+// compareWithUnmarshal reads a document both ways. It reports whether it was a
+// domain with Nova's metadata.
+func compareWithUnmarshal(t *testing.T, text string) bool {
+	if strings.Contains(text, ":uuid") || strings.Contains(text, ":type") || strings.Contains(text, ":address") || strings.Contains(text, ":ipVersion") {
+		return false // attributes of a namespace: encoding/xml takes them too
+	}
+	d, err := parseDomain(text)
+	var slow slowDomain
+	decoder := xml.NewDecoder(strings.NewReader(text))
+	slowErr := decoder.Decode(&slow)
+	if err != nil {
+		// Refused is no more than what has to be.
+		if slowErr == nil && slow.XMLName == (xml.Name{Local: "domain"}) && len(slow.IDs) == 1 && slow.IDs[0].XMLName.Space == "" && isUUID(strings.TrimSpace(slow.IDs[0].Text)) {
+			_, next := decoder.Token()
+			require.True(t, errors.Is(err, errDepth) || errors.Is(err, errTail) || !errors.Is(next, io.EOF), "%v", err)
 		}
-		d, err := parseDomain(text)
-		var slow slowDomain
-		decoder := xml.NewDecoder(strings.NewReader(text))
-		slowErr := decoder.Decode(&slow)
-		if err != nil {
-			// Refused is no more than what has to be.
-			if slowErr == nil && slow.XMLName == (xml.Name{Local: "domain"}) && len(slow.IDs) == 1 && slow.IDs[0].XMLName.Space == "" && isUUID(strings.TrimSpace(slow.IDs[0].Text)) {
-				_, next := decoder.Token()
-				require.True(t, errors.Is(err, errDepth) || errors.Is(err, errTail) || !errors.Is(next, io.EOF), "%v", err)
-			}
-			return
-		}
-		require.NoError(t, slowErr)
-		var want *instance
-		for _, m := range slow.Metadata {
-			for _, s := range m.Instances {
-				if m.XMLName.Space == "" && isNova(s.XMLName.Space) {
-					if i := s.instance(); i.over(want) {
-						want = i
-					}
+		return false
+	}
+	require.NoError(t, slowErr)
+	var want *instance
+	for _, m := range slow.Metadata {
+		for _, s := range m.Instances {
+			if m.XMLName.Space == "" && isNova(s.XMLName.Space) {
+				if i := s.instance(); i.over(want) {
+					want = i
 				}
 			}
 		}
-		if d.instance != nil {
-			d.instance.faults = nil
+	}
+	if d.instance != nil {
+		d.instance.faults = nil
+	}
+	require.Equal(t, want, d.instance, text)
+	var name string
+	for _, n := range slow.Names {
+		if n.XMLName.Space == "" {
+			name = strings.TrimSpace(n.Text)
 		}
-		require.Equal(t, want, d.instance)
-		var name string
-		for _, n := range slow.Names {
-			if n.XMLName.Space == "" {
-				name = strings.TrimSpace(n.Text)
-			}
+	}
+	require.Equal(t, name, d.name, text)
+	return d.instance != nil && len(d.instance.ports) > 0
+}
+
+// TestUnmarshalAgrees compares documents that are mostly well-formed and mostly
+// Nova's, which the fuzzer seldom writes.
+func TestUnmarshalAgrees(t *testing.T) {
+	with := 0
+	for seed := range uint64(2000) {
+		w := &scribble{Rand: rand.New(rand.NewPCG(seed, 0))}
+		w.WriteString("<domain><uuid>" + uuidA + "</uuid>")
+		for range 1 + w.IntN(3) {
+			w.element("metadata", func() {
+				for range 1 + w.IntN(2) {
+					w.element("instance", func() {
+						w.element("name", nil)
+						w.element("owner", func() { w.element("project", nil) })
+						for range w.IntN(3) {
+							w.element("ports", func() {
+								for range w.IntN(3) {
+									w.element("port", func() { w.element("ip", nil); w.element("ip", nil) })
+								}
+							})
+						}
+					})
+				}
+			})
 		}
-		require.Equal(t, name, d.name)
-	})
+		w.WriteString("</domain>")
+		if compareWithUnmarshal(t, w.String()) {
+			with++
+		}
+	}
+	require.Greater(t, with, 100)
+}
+
+// scribble writes XML in all the ways in which it can be written.
+type scribble struct {
+	*rand.Rand
+	strings.Builder
+	depth int
+}
+
+func (w *scribble) one(of ...string) string { return of[w.IntN(len(of))] }
+
+// element writes an element, now and then another in its place or around it.
+func (w *scribble) element(name string, inside func()) {
+	if w.depth++; w.IntN(12) == 0 && w.depth < 40 {
+		name = w.one("instance", "ports", "port", "ip", "name", "project", "metadata", "x")
+	}
+	tag := name
+	declared := ""
+	switch {
+	case name == "instance" || w.IntN(15) == 0:
+		space := w.one(nova11, nova11, nova11, nova10, novaSpaces+"2.0", "urn:x")
+		declared = " " + w.one("xmlns", "xmlns:nova", "xmlns:nova", "xmlns:a") + "=" + w.quoted(space)
+		fallthrough
+	case name != "metadata" || w.IntN(10) == 0:
+		tag = w.one("nova:", "nova:", "nova:", "", "a:") + name
+	}
+	w.WriteString("<" + tag + declared)
+	for _, attribute := range []string{"uuid=" + w.quoted(w.one(portA, portB, uuidA, "x")), "type=" + w.quoted(w.one("fixed", "floating", "f&amp;x")),
+		"address=" + w.quoted(w.one("10.0.0.1", "10.0.0.&#50;", "fd00::1", "?")), "ipVersion=" + w.quoted(w.one("4", "6", ""))} {
+		if w.IntN(8) > 0 {
+			w.WriteString(w.one(" ", "\n\t") + attribute)
+		}
+	}
+	w.WriteString(">")
+	for range w.IntN(3) {
+		w.WriteString(w.one(" ", "\n", "text", "<!-- <nova:name>no</nova:name> -->", "<![CDATA[<&]]>", "&lt;&#x41;", "<?pi <x ?>", "<x a='>'/>", "<name/>", ""))
+	}
+	if inside != nil {
+		inside()
+	}
+	w.depth--
+	w.WriteString("</" + tag + w.one("", " ") + ">")
+}
+
+func (w *scribble) quoted(value string) string {
+	quote := w.one(`"`, "'")
+	return quote + value + quote
 }

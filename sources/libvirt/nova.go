@@ -71,7 +71,7 @@ func (d *domain) readMetadata(doc *document) error {
 			return err
 		}
 		if d.instance != nil && d.instance.space == i.space {
-			d.faults = append(d.faults, errors.New("Nova metadata stands twice"))
+			d.faults = append(d.faults, errors.New("metadata of Nova stands twice"))
 		}
 		if i.over(d.instance) {
 			d.instance = i
@@ -83,7 +83,7 @@ func (d *domain) readMetadata(doc *document) error {
 // unknownVersion is the fault of metadata that may list addresses in a way
 // that is not known.
 func unknownVersion(space string) error {
-	return fmt.Errorf("Nova metadata of a version that is not known: namespace %q", short(space))
+	return fmt.Errorf("metadata of a Nova version that is not known: namespace %q", short(space))
 }
 
 // over reports whether i is read in place of other: one that lists ports

@@ -137,7 +137,7 @@ func TestNovaFaults(t *testing.T) {
 		},
 		"ports of another version": {
 			`</nova:ports><new:ports xmlns:new="` + novaSpaces + `2.0"/><nova:ports>`,
-			`Nova metadata of a version that is not known: namespace "http://openstack.org/xmlns/libvirt/nova/2.0"`,
+			`metadata of a Nova version that is not known: namespace "http://openstack.org/xmlns/libvirt/nova/2.0"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestUnknownVersion(t *testing.T) {
 	unknown := strings.ReplaceAll(novaText(portText(portA, ipText("fixed", "10.0.0.5"))), nova11, novaSpaces+"9.9")
 	h := host{label: "kvm1", domains: []listed{{domain: mustDomain(t, domainText(uuidA, "i1", unknown, nicText(macA, "lan", "<ip address='10.0.0.7'/>")))}}}
 	facts, missing := mustAllocate(t, choices{}, h)
-	require.Equal(t, []string{`domain i1 on kvm1: Nova metadata of a version that is not known: namespace "http://openstack.org/xmlns/libvirt/nova/9.9"`}, told(missing))
+	require.Equal(t, []string{`domain i1 on kvm1: metadata of a Nova version that is not known: namespace "http://openstack.org/xmlns/libvirt/nova/9.9"`}, told(missing))
 	require.Equal(t, []string{"address 10.0.0.7/32 domain /domains/" + uuidA + "?mac=" + macA + " net=lan project=kvm1 name=i1 mac=" + macA}, lines(facts))
 
 	h.domains[0].domain = mustDomain(t, domainText(uuidA, "i1", unknown+novaText(portText(portB, ipText("fixed", "10.0.0.9"))), ""))
@@ -163,7 +163,7 @@ func TestUnknownVersion(t *testing.T) {
 
 	h.domains[0].domain = mustDomain(t, domainText(uuidA, "i1", novaText("")+novaText(""), ""))
 	_, missing = mustAllocate(t, choices{}, h)
-	require.Equal(t, []string{"domain i1 (shown) on kvm1: Nova metadata stands twice"}, told(missing))
+	require.Equal(t, []string{"domain i1 (shown) on kvm1: metadata of Nova stands twice"}, told(missing))
 }
 
 // Metadata without a list of ports is not metadata with an empty one.
@@ -215,6 +215,12 @@ func TestJoin(t *testing.T) {
 		facts, _ := mustAllocate(t, choices{}, host{domains: []listed{{domain: mustDomain(t, text)}}})
 		require.Len(t, facts, 1, name)
 		require.Equal(t, c.want, string(facts[0].MAC), name)
+		if c.want == macB { // and the other way round
+			d := mustDomain(t, text)
+			p, ok := d.instance.portOf(d.nics[1])
+			require.True(t, ok, name)
+			require.Equal(t, portA, p.uuid, name)
+		}
 	}
 }
 

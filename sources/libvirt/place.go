@@ -28,11 +28,11 @@ type networkState struct {
 	leases []lease
 }
 
-// copyOf is the copy of a domain that counts, and where it was listed.
+// copyOf is the copy of a domain that counts, and the host that has it.
 type copyOf struct {
 	listed
-	host     host
-	on, rank int // of the host in the list, and of the domain in the host's
+	host host
+	on   int // of the host in the list
 }
 
 // choose finds the copy of each domain that counts, by UUID. While libvirt
@@ -42,9 +42,9 @@ type copyOf struct {
 func choose(hosts []host) map[string]copyOf {
 	chosen := map[string]copyOf{}
 	for on, h := range hosts {
-		for rank, d := range h.domains {
+		for _, d := range h.domains {
 			if c, ok := chosen[d.uuid]; !ok || d.active && !c.active {
-				chosen[d.uuid] = copyOf{d, h, on, rank}
+				chosen[d.uuid] = copyOf{d, h, on}
 			}
 		}
 	}
