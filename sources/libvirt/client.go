@@ -120,7 +120,7 @@ func exchange[T any](ctx context.Context, c *connection, do func() (T, error)) (
 	case <-ctx.Done():
 		return none, over(ctx, c.options)
 	case <-c.guard.over:
-		return none, c.guard.cause
+		return none, c.reason(ctx, errClosed)
 	}
 	begun := time.Now()
 	done := make(chan answer[T], 1)
@@ -136,13 +136,7 @@ func exchange[T any](ctx context.Context, c *connection, do func() (T, error)) (
 		if a.err == nil || libvirtSays(a.err) {
 			return a.value, a.err
 		}
-		if cause, lost := c.guard.lost(); lost {
-			a.err = cause
-		}
-		if ctx.Err() != nil { // of all calls that end with ctx, one was the first
-			a.err = over(ctx, c.options)
-		}
-		return none, a.err
+		return none, c.reason(ctx, a.err)
 	case <-ctx.Done():
 		c.guard.end(errClosed)
 		return none, over(ctx, c.options)
@@ -153,6 +147,19 @@ func exchange[T any](ctx context.Context, c *connection, do func() (T, error)) (
 		}
 		return none, err
 	}
+}
+
+// reason is why a call failed that found the connection ended: because of its
+// own context, which another call with that context noticed first, or because
+// of what the guard saw.
+func (c *connection) reason(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return over(ctx, c.options)
+	}
+	if cause, lost := c.guard.lost(); lost {
+		return cause
+	}
+	return err
 }
 
 // hostname returns the host's own name, as virConnectGetHostname does.
@@ -238,21 +245,33 @@ func (c *connection) subscribe(ctx context.Context, id golibvirt.DomainEventID) 
 	if _, known := events()[id]; !known {
 		return nil, fmt.Errorf("subscribe to event %d of %s: it is not one that the guard lets through", id, c.endpoint.label)
 	}
-	from, err := call(ctx, c, "subscribe to the events of", func() (<-chan any, error) {
-		return c.remote.SubscribeEvents(context.WithoutCancel(ctx), id, nil)
-	})
-	if err != nil {
-		return nil, err
-	}
-	to := make(chan any)
-	go func() {
-		defer close(to)
-		for e := range from { // to its end, or go-libvirt would wait for ever
-			select {
-			case to <- e:
-			case <-c.guard.over:
-			}
+	return call(ctx, c, "subscribe to the events of", func() (<-chan any, error) {
+		from, err := c.remote.SubscribeEvents(c.lifetime(), id, nil)
+		if err != nil {
+			return nil, err
 		}
+		to := make(chan any)
+		go func() {
+			defer close(to)
+			for e := range from { // to its end, or go-libvirt would wait for ever
+				select {
+				case to <- e:
+				case <-c.guard.over:
+				}
+			}
+		}()
+		return to, nil
+	})
+}
+
+// lifetime is a context that ends when go-libvirt has done away with the
+// connection. Not before: see subscribe. A subscription that is made at that
+// very moment is done away with by nothing else.
+func (c *connection) lifetime() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-c.remote.Disconnected()
+		cancel()
 	}()
-	return to, nil
+	return ctx
 }

@@ -62,7 +62,6 @@ type guard struct {
 	once   sync.Once
 	cause  error         // why it ended; read it after over
 	over   chan struct{} // closed when it has ended
-	settle sync.Once
 	steady chan struct{} // closed when go-libvirt is done with connecting
 }
 
@@ -268,12 +267,11 @@ func normalOpen(payload []byte) []byte {
 // Close is what go-libvirt calls when connecting failed.
 func (g *guard) Close() error {
 	g.end(errClosed)
-	g.settled()
 	return nil
 }
 
-// settled says that go-libvirt is done with connecting.
-func (g *guard) settled() { g.settle.Do(func() { close(g.steady) }) }
+// settled says, once, that go-libvirt is done with connecting.
+func (g *guard) settled() { close(g.steady) }
 
 // end ends the connection; the first cause counts.
 func (g *guard) end(cause error) {

@@ -243,9 +243,14 @@ func TestOtherMessages(t *testing.T) {
 		}
 		return usual()
 	}}
-	name, err := toPeer(t, p).hostname(t.Context())
+	c := toPeer(t, p)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	name, err := c.hostname(t.Context())
+	runtime.ReadMemStats(&after)
 	require.NoError(t, err)
 	require.Equal(t, "kvm1.example", name)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 }
 
 func TestEvents(t *testing.T) {
@@ -273,6 +278,36 @@ func TestEvents(t *testing.T) {
 	p.hangUp()
 	<-c.ended()
 	for range events { // it is closed
+	}
+}
+
+// TestSubscribeToTheDying: a subscription that is made while the connection is
+// lost ends all the same.
+func TestSubscribeToTheDying(t *testing.T) {
+	noLeaks(t)
+	p := &peer{reply: func(c net.Conn, f frame) []byte {
+		if f.procedure == procRegisterEvent {
+			_, _ = c.Write(ordinary(f))
+			_ = c.Close()
+			return nil
+		}
+		return usual()
+	}}
+	o := testOptions("qemu:///system?socket=" + newPeer(t, p))
+	for range 300 {
+		c, err := connect(t.Context(), mustEndpoint(t, o), o)
+		require.NoError(t, err)
+		events, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+		if err != nil {
+			require.ErrorIs(t, err, sources.ErrUnreachable)
+			continue
+		}
+		select {
+		case _, open := <-events:
+			require.False(t, open)
+		case <-time.After(5 * time.Second):
+			require.FailNow(t, "the subscription goes on")
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	defaultTimeout     = time.Minute
 	maxTimeout         = time.Hour
 
-	// libvirt's own largest message, VIR_NET_MESSAGE_MAX since 1.3.3
+	// libvirt's own largest message, VIR_NET_MESSAGE_MAX
 	// (src/rpc/virnetprotocol.x).
 	maxMaxBytes = 32 << 20
 	minMaxBytes = 64 << 10 // the XML of one domain with many devices takes 40 KiB
