@@ -93,9 +93,12 @@ func (b *book) addDomain(s site, c copyOf) {
 		}
 	}
 	for _, n := range c.nics {
+		if s.hidden(n) {
+			continue
+		}
 		for _, address := range n.addresses {
 			fact := ipam.Allocation{Prefix: address, Network: s.networkOf(n), NAT: s.hides(n, address.Addr())}
-			b.addTenant(part, c, n, fact)
+			b.addTenant(part, s, c, n, fact)
 		}
 	}
 }
@@ -123,7 +126,7 @@ func (b *book) addPort(part string, c copyOf, p port) {
 			Kind:    ipam.Address,
 			Prefix:  ipam.HostPrefix(a.addr),
 			Type:    a.kind,
-			Project: c.projectName(b.projectID),
+			Project: c.instance.projectName(b.projectID),
 			Name:    c.displayName(),
 			MAC:     plug.mac,
 		}
@@ -136,9 +139,9 @@ func (b *book) addPort(part string, c copyOf, p port) {
 	}
 }
 
-// addTenant adds an address of a domain's NIC. One that the metadata of the
-// NIC's port lists is a fact already, of Nova's.
-func (b *book) addTenant(part string, c copyOf, n nic, fact ipam.Allocation) {
+// addTenant adds an address of a domain's NIC at a site. One that the metadata
+// of the NIC's port lists is a fact already, of Nova's.
+func (b *book) addTenant(part string, s site, c copyOf, n nic, fact ipam.Allocation) {
 	fact.UsedBy = domainURI(c.uuid, n.mac)
 	if p, ok := c.instance.portOf(n); ok {
 		if p.states(fact.Prefix.Addr()) {
@@ -147,7 +150,10 @@ func (b *book) addTenant(part string, c copyOf, n nic, fact ipam.Allocation) {
 		fact.UsedBy = serverURI(c.uuid, p.uuid)
 	}
 	fact.Type, fact.MAC = typeDomain, n.mac
-	fact.Project, fact.Name = c.projectName(b.projectID), c.displayName()
+	fact.Project, fact.Name = s.project(), c.displayName()
+	if c.instance != nil {
+		fact.Project = c.instance.projectName(b.projectID)
+	}
 	b.addAddress(part, fact)
 }
 
@@ -240,7 +246,7 @@ func (b *book) addClient(part string, s site, n network, c client) {
 	}
 	if c.mac != "" {
 		if o, ok := s.find(seat{n.name, c.mac}); ok {
-			b.addTenant(part, b.chosen[o.uuid], o.nic, fact)
+			b.addTenant(part, s, b.chosen[o.uuid], o.nic, fact)
 			return
 		}
 		if s.blurred {

@@ -225,7 +225,7 @@ func (i *instance) portOf(n nic) (port, bool) {
 		if strings.EqualFold(n.interfaceID, p.uuid) {
 			return p, true
 		}
-		if n.target == p.tap() {
+		if p.plugged(n.target) {
 			alike = append(alike, p)
 		}
 	}
@@ -250,8 +250,12 @@ func (d domain) nicOf(p port) (nic, bool) {
 	return nic{}, false
 }
 
-// tap is the name that Neutron gives to the port's device on the host.
-func (p port) tap() string { return ("tap" + p.uuid)[:14] }
+// plugged reports whether a device on the host carries the name that Neutron
+// gives to the port's: tap, or vhu for vhost-user, and of the UUID as much as a
+// device's name may be long (neutron_lib.constants, *_DEVICE_PREFIX).
+func (p port) plugged(device string) bool {
+	return device == "tap"+p.uuid[:11] || device == "vhu"+p.uuid[:11]
+}
 
 // states reports whether the metadata lists an address for the port.
 func (p port) states(addr netip.Addr) bool {

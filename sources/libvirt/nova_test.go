@@ -204,6 +204,8 @@ func TestJoin(t *testing.T) {
 		"interface id":            {virtual(portB), virtual(portA), macB},
 		"interface id, any case":  {"", virtual(strings.ToUpper(portA)), macB},
 		"tap":                     {tap("vnet0"), tap("tapa0a0a0a0-b1"), macB},
+		"vhost-user":              {tap("vnet0"), tap("vhua0a0a0a0-b1"), macB},
+		"another prefix":          {tap("vnet0"), tap("qvoa0a0a0a0-b1"), ""},
 		"interface id before tap": {tap("tapa0a0a0a0-b1"), virtual(portA), macB},
 		"another's tap":           {virtual(portB) + tap("tapa0a0a0a0-b1"), "", ""},
 		"a longer name":           {tap("tapa0a0a0a0-b1b"), tap("tapa0a0a0a0-b"), ""},

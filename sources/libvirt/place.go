@@ -3,6 +3,7 @@ package libvirt
 import (
 	"cmp"
 	"net/url"
+	"slices"
 
 	"allocsync/ipam"
 )
@@ -13,7 +14,9 @@ type host struct {
 	name     string // its own host name, the project of what is not a server of Nova's
 	domains  []listed
 	networks []networkState
-	partial  bool // some of its domains could not be read
+
+	partial         bool // some of its domains could not be read
+	unknownNetworks bool // some of its networks could not be read
 }
 
 // listed is a domain as one host has it.
@@ -49,15 +52,6 @@ func choose(hosts []host) map[string]copyOf {
 		}
 	}
 	return chosen
-}
-
-// projectName is the project of a server of Nova's, and the host's name for any
-// other domain.
-func (c copyOf) projectName(byID bool) string {
-	if c.instance != nil {
-		return c.instance.projectName(byID)
-	}
-	return c.host.project()
 }
 
 // displayName is what the domain's user calls it.
@@ -137,6 +131,16 @@ func (s site) networkOf(n nic) string {
 		return n.network
 	}
 	return s.bridges[n.bridge]
+}
+
+// hidden reports whether a NIC may be on a network that could not be read. What
+// the network does with its addresses, and perhaps its name, is not known then.
+func (s site) hidden(n nic) bool {
+	if !s.unknownNetworks || n.network == "" && n.bridge == "" {
+		return false
+	}
+	name := s.networkOf(n)
+	return !slices.ContainsFunc(s.networks, func(state networkState) bool { return state.name == name })
 }
 
 // find returns the NIC that has a seat. Of several domains, such as clones

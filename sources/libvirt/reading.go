@@ -136,6 +136,7 @@ func (h *hostReading) readNetworks(ctx context.Context) error {
 		if h.connection.lost() {
 			return err
 		}
+		h.host.unknownNetworks = true
 		h.note("networks", err)
 		return nil
 	}
@@ -146,6 +147,7 @@ func (h *hostReading) readNetworks(ctx context.Context) error {
 		case err != nil && h.connection.lost():
 			return err
 		case err != nil:
+			h.host.unknownNetworks = true
 			h.note("network "+n.Name, err)
 		default:
 			h.host.networks = append(h.host.networks, state)
