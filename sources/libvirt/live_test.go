@@ -84,7 +84,7 @@ type live struct {
 func newLive(n int) live {
 	l := live{
 		n: n, name: fmt.Sprintf("live-%d", n), uuid: fmt.Sprintf("aaaa0000-0000-4000-8000-%012x", n),
-		port: fmt.Sprintf("%08x-0000-4000-a000-000000000000", 0xaaaa0000+n), mac: fmt.Sprintf("fa:16:3e:aa:00:%02x", n),
+		port: fmt.Sprintf("%08x-0000-4000-a000-000000000000", 0xaaaa0000+n), mac: fmt.Sprintf("fa:16:3e:aa:%02x:%02x", n>>8, n&255),
 	}
 	l.metadata = novaText(portText(l.port, ipText("fixed", fmt.Sprintf("10.99.%d.1", n))+
 		ipText("fixed", fmt.Sprintf("2001:db8:aa::%x", n))+ipText("floating", fmt.Sprintf("203.0.113.%d", 200+n))))
