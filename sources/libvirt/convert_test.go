@@ -242,15 +242,18 @@ func TestMigration(t *testing.T) {
 		host{label: "kvm2", name: "kvm2", domains: []listed{{written("10.0.0.50"), true}}})
 	require.Contains(t, lines(facts), "address 10.0.0.50/32 domain /domains/"+uuidA+"?mac="+macA+" net=lan project=shop name=shown mac="+macA+" dynamic")
 
-	// It is one fact with what is configured, whichever is read first.
+	// On the other host's network of that name it is another fact, of that host.
 	nat := strings.Replace(networkText(""), "<bridge", "<forward/><bridge", 1)
 	left := lan(t, []lease{{address: "10.9.9.9", mac: macB}}, listed{plain("10.9.9.9"), false})
 	runs := host{label: "kvm2", name: "kvm2", networks: []networkState{{network: mustNetwork(t, nat)}},
 		domains: []listed{{mustDomain(t, domainText(uuidB, "p", "", nicText(macB, "lan", "<ip address='10.9.9.9' prefix='24'/>"))), true}}}
 	for _, order := range [][]host{{left, runs}, {runs, left}} {
 		facts, _ = mustAllocate(t, choices{}, order...)
-		const want = "address 10.9.9.9/24 domain /domains/" + uuidB + "?mac=" + macB + " net=lan project=kvm2 name=p mac=" + macB + " nat"
-		require.Equal(t, []string{want}, slices.DeleteFunc(lines(facts), func(line string) bool { return !strings.Contains(line, "10.9.9.9") }))
+		want := []string{
+			"address 10.9.9.9/24 domain /domains/" + uuidB + "?mac=" + macB + " net=lan project=kvm2 name=p mac=" + macB + " nat",
+			"address 10.9.9.9/32 domain /domains/" + uuidB + "?mac=" + macB + " net=lan project=kvm1 name=p mac=" + macB + " dynamic",
+		}
+		require.Equal(t, want, slices.DeleteFunc(lines(facts), func(line string) bool { return !strings.Contains(line, "10.9.9.9") }))
 	}
 
 	// Faults of a copy that does not count are of no consequence.
