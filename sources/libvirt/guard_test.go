@@ -54,7 +54,7 @@ func TestWrongAnswers(t *testing.T) {
 		{"a long name in the second element", func(f frame) []byte {
 			return answerTo(f, wireText{}.word(2).domain("a").word(huge).raw(make([]byte, 64)...))
 		}, badDomains},
-		{"a name of 4 GiB", func(f frame) []byte { return answerTo(f, wireText{}.word(1).word(1<<32-1).raw(make([]byte, 64)...)) }, badDomains},
+		{"a name of 4 GiB", func(f frame) []byte { return answerTo(f, wireText{}.word(1).word(1<<32-1).raw(make([]byte, 24)...)) }, badDomains},
 		{"something after the end", func(f frame) []byte { return answerTo(f, wireText{}.word(0).word(0).word(0)) }, badDomains},
 		{"a wrong count", func(f frame) []byte { return answerTo(f, wireText{}.word(1).domain("a").word(2)) }, nonsense("a list of 1 says that it has 2")},
 		{"an error without a text", func(f frame) []byte {
@@ -279,6 +279,23 @@ func TestEvents(t *testing.T) {
 	<-c.ended()
 	for range events { // it is closed
 	}
+}
+
+// TestEventsThatNobodyReceives: they keep nothing alive once the connection is
+// closed.
+func TestEventsThatNobodyReceives(t *testing.T) {
+	p := &peer{}
+	c := toPeer(t, p)
+	noLeaks(t) // looks before the peer hangs up
+	_, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+	require.NoError(t, err)
+	for range 10 {
+		_, err = p.conns[0].Write(message(318, typeMessage, 0, statusOK, wireText{}.word(1).domain("web-1").word(2).word(0)))
+		require.NoError(t, err)
+	}
+	_, err = c.hostname(t.Context()) // by now they have come
+	require.NoError(t, err)
+	c.close()
 }
 
 // TestSubscribeToTheDying: a subscription that is made while the connection is

@@ -82,7 +82,7 @@ func parseURI(text string) (address, error) {
 	case u.Fragment != "" || strings.Contains(text, "#"):
 		return address{}, errors.New("a libvirt URI holds no #")
 	}
-	if _, set := u.User.Password(); set {
+	if _, set := u.User.Password(); set || strings.Contains(u.User.Username(), ":") {
 		return address{}, errors.New("holds a password, which libvirt URIs may not: use an ssh key (ssh_key_file) or a client certificate (client_cert_file)")
 	}
 	driver, transport, explicit := strings.Cut(u.Scheme, "+")

@@ -75,6 +75,8 @@ func TestURIErrors(t *testing.T) {
 		"https://h/":           `uris[0] "https://h/": the driver "https" is not known; want one of bhyve, ch, lxc, qemu, test, vz, xen`,
 
 		"qemu+tls://root:hunter2@h/system": `uris[0] "qemu+tls://…@h/system": holds a password, which libvirt URIs may not: use an ssh key (ssh_key_file) or a client certificate (client_cert_file)`,
+		"qemu+tls://root%3Ahunter2@h/x":    `uris[0] "qemu+tls://…@h/x": holds a password, which libvirt URIs may not: use an ssh key (ssh_key_file) or a client certificate (client_cert_file)`,
+		"qemu+tls://hun?ter2@h/":           `uris[0] "qemu+tls://…@h/": holds no path; want one, as in qemu:///system`,
 		"qemu+tls://root:hun?ter2@h/":      `uris[0] "qemu+tls://…@h/": ` + want,
 		"qemu:root:hunter2@h/":             `uris[0]: ` + want,
 
