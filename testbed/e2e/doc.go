@@ -1,14 +1,17 @@
 // Package e2e holds the end-to-end tests of allocsync: each runs the built
-// program, as a user does, against a real NetBox and a real Incus.
+// program, as a user does, against a real NetBox, a real Incus and real libvirt
+// daemons.
 //
 //	testbed/all start
 //	eval "$(testbed/all env)"
 //	go test ./testbed/e2e
 //
-// Without the servers the tests skip, unless MUST_RUN names netbox or incus.
+// Without the servers the tests skip, unless MUST_RUN names netbox, incus or
+// libvirt.
 //
 // Every test works in a VRF, an installation and Incus networks of its own, so
-// that other tests may use the same servers at the same time. What cannot be
+// that other tests may use the same servers at the same time. Those of libvirt
+// stop and freeze its daemons, and so take turns. What cannot be
 // done without disturbing others (settings of the whole NetBox, its custom
 // fields) is done to a second NetBox with a database of its own, which the
 // tests start and throw away. What Incus cannot be made to do at will (to list

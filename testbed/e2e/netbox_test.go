@@ -126,6 +126,8 @@ type row struct {
 	ID          int
 	Address     string // of a prefix the prefix
 	Prefix      bool
+	VRF         string // its name; of the global table nothing
+	Inside      int    // ID of the row behind NAT
 	Status      string
 	DNSName     string
 	Description string
@@ -156,11 +158,12 @@ func (r rows) of(owner string) rows {
 	return slices.DeleteFunc(slices.Clone(r), func(row row) bool { return row.Owner != owner })
 }
 
-func (s server) mustRows(t *testing.T, vrf int) rows {
+// mustRows lists the rows that pass a filter: "vrf_id=7".
+func (s server) mustRows(t *testing.T, filter string) rows {
 	t.Helper()
 	var list rows
 	for _, path := range []string{"ipam/prefixes/", "ipam/ip-addresses/"} {
-		next := fmt.Sprintf("%s?limit=1000&vrf_id=%d", path, vrf)
+		next := path + "?limit=1000&" + filter
 		for next != "" {
 			page := s.must(t, http.MethodGet, next, nil)
 			for _, o := range page["results"].([]any) {
@@ -185,6 +188,12 @@ func rowOf(o object) row {
 	}
 	if tenant, ok := o["tenant"].(object); ok {
 		r.Tenant = text(tenant["slug"])
+	}
+	if vrf, ok := o["vrf"].(object); ok {
+		r.VRF = text(vrf["name"])
+	}
+	if inside, ok := o["nat_inside"].(object); ok {
+		r.Inside = id(inside)
 	}
 	for _, tag := range o["tags"].([]any) {
 		r.Tags = append(r.Tags, text(tag.(object)["slug"]))

@@ -98,5 +98,5 @@ func source(name, socket string, keys ...string) string {
 // them.
 func (w *world) rows() rows {
 	w.Helper()
-	return w.netbox.mustRows(w.T, w.vrfID)
+	return w.netbox.mustRows(w.T, fmt.Sprintf("vrf_id=%d", w.vrfID))
 }
