@@ -90,6 +90,30 @@ func TestRealKillWhileReading(t *testing.T) {
 	}
 }
 
+// TestRealFreezeWhileReading: the same of a daemon that stands still.
+func TestRealFreezeWhileReading(t *testing.T) {
+	noLeaks(t)
+	r := mustReal(t)
+	t.Cleanup(func() { _, _ = r.try("thaw", "b") })
+	for _, at := range []int{3, 4, 5, 9} {
+		var once sync.Once
+		gate := newGate(t, r.bReadOnly, func(n int, _ uint32) {
+			if n >= at {
+				once.Do(func() { _, _ = r.try("freeze", "b") })
+			}
+		})
+		begun := time.Now()
+		snapshot, err := r.source(func(o *Options) { o.CallTimeout = time.Second }, on(gate), on(r.aReadOnly)).Snapshot(t.Context())
+		require.NoError(t, err)
+		require.Less(t, time.Since(begun), 4*time.Second)
+		require.Len(t, snapshot.Missing, 1, "frozen at call %d", at)
+		require.Equal(t, "host localhost "+gate, snapshot.Missing[0].Part)
+		require.ErrorContains(t, snapshot.Missing[0].Err, "no answer within 1s")
+		require.NotEmpty(t, snapshot.Allocations, "host a is read")
+		r.must("thaw", "b")
+	}
+}
+
 // newGuest starts a domain that may move between the hosts; facts of it are
 // l.facts.
 func (r realHosts) newGuest(n int) live {
