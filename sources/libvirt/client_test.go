@@ -159,6 +159,13 @@ func TestContexts(t *testing.T) {
 			require.True(t, c.lost())
 		}
 	})
+	t.Run("cancelled, and closed by another call first", func(t *testing.T) {
+		c := toPeer(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		c.close()
+		require.ErrorIs(t, c.reason(ctx, golibvirt.ErrInterrupted), context.Canceled)
+	})
 	t.Run("the caller's deadline", func(t *testing.T) {
 		c := toPeer(t, p)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -95,7 +95,7 @@ func dialer() *net.Dialer {
 func (e endpoint) dial(ctx context.Context) (net.Conn, error) {
 	switch e.transport {
 	case overUnix:
-		return e.dialUnix(ctx)
+		return dialUnix(ctx, e.sockets())
 	case overTLS:
 		return e.dialTLS(ctx)
 	case overSSH:
@@ -105,9 +105,9 @@ func (e endpoint) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // dialUnix tries the places where the daemon may listen.
-func (e endpoint) dialUnix(ctx context.Context) (net.Conn, error) {
+func dialUnix(ctx context.Context, sockets []string) (net.Conn, error) {
 	var errs []error
-	for _, socket := range e.sockets() {
+	for _, socket := range sockets {
 		c, err := dialer().DialContext(ctx, "unix", socket)
 		if err == nil {
 			return c, nil

@@ -119,6 +119,25 @@ func TestSocketErrors(t *testing.T) {
 	require.ErrorContains(t, err, "; nothing listens there: on the host, systemctl start libvirtd-tcp.socket (or virtproxyd-tcp.socket); prefer tls")
 }
 
+// TestPlacesOfSockets: a daemon that is not there is looked for in the next
+// place; one that must not be used is not.
+func TestPlacesOfSockets(t *testing.T) {
+	dir := t.TempDir()
+	socket := newPeer(t, &peer{})
+	l, err := net.Listen("unix", filepath.Join(dir, "dead"))
+	require.NoError(t, err)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	c, err := dialUnix(t.Context(), []string{dir + "/none", dir + "/dead", socket})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	_, err = dialUnix(t.Context(), []string{dir + "/none", dir + "/dead"})
+	require.EqualError(t, err, "dial unix "+dir+"/none: connect: no such file or directory, dial unix "+dir+"/dead: connect: connection refused")
+	require.NoError(t, os.WriteFile(dir+"/file", nil, 0o600))
+	_, err = dialUnix(t.Context(), []string{dir + "/file/none", socket})
+	require.ErrorContains(t, err, "not a directory")
+}
+
 func TestTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

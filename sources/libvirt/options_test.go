@@ -69,6 +69,7 @@ func TestFileErrors(t *testing.T) {
 		{`ssh_key_file: options_test.go: ssh: no key found`, sshURI, func(o *Options) { o.SSHKeyFile = "options_test.go" }},
 		{`ssh_key_file: ` + locked + `: is locked with a passphrase, for which nobody is asked; use a key of its own, which authorized_keys restricts (restrict,port-forwarding)`, sshURI, func(o *Options) { o.SSHKeyFile = locked }},
 		{`ssh_known_hosts_file: open /none: no such file or directory; make it, with the keys that ssh-keyscan h prints (needed for uris[0] "qemu+ssh://root@h/system")`, sshURI, func(o *Options) { o.SSHKnownHostsFile = "/none" }},
+		{`ssh_known_hosts_file: ` + key + `: knownhosts: ` + key + `:1: illegal base64 data at input byte 4`, sshURI, func(o *Options) { o.SSHKnownHostsFile = key }},
 		{`uris[0] "qemu+ssh://root@h:2222/system": known_hosts=: open /none: no such file or directory; make it, with the keys that ssh-keyscan -p 2222 h prints (needed for uris[0] "qemu+ssh://root@h:2222/system")`, "qemu+ssh://root@h:2222/system?known_hosts=/none", func(*Options) {}},
 	} {
 		o := testOptions(test.uri, func(o *Options) {

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,10 @@ import (
 // sshd forwards the daemon's socket (direct-streamlocal@openssh.com, OpenSSH
 // 6.7 and later).
 type login struct {
-	signer ssh.Signer
-	known  ssh.HostKeyCallback // nil: any key is taken
-	file   string              // where known comes from
+	signer      ssh.Signer
+	known       ssh.HostKeyCallback // nil: any key is taken
+	file        string              // where known comes from
+	authorities bool                // some hosts are known by who signed their keys
 }
 
 // login reads the files for a host.
@@ -50,10 +52,13 @@ func (o Options) login(e endpoint) (*login, error) {
 	if e.knownHosts != "" {
 		hosts = namedFile{e.key + ": known_hosts=", e.knownHosts}
 	}
-	if l.known, err = knownhosts.New(hosts.path); err != nil {
-		return nil, needed(e, fmt.Errorf("%w; make it, with the keys that %s prints", hosts.wrong(err), keyscan(e.address)))
+	if text, err = hosts.read(); err != nil {
+		return nil, needed(e, fmt.Errorf("%w; make it, with the keys that %s prints", err, keyscan(e.address)))
 	}
-	l.file = hosts.path
+	if l.known, err = knownhosts.New(hosts.path); err != nil {
+		return nil, hosts.wrong(err)
+	}
+	l.file, l.authorities = hosts.path, bytes.Contains(text, []byte("@cert-authority"))
 	return l, nil
 }
 
@@ -112,6 +117,9 @@ func (l *login) algorithms(a address) []string {
 		return nil
 	}
 	var list []string
+	if l.authorities && len(mismatch.Want) > 0 { // some of these may be authorities' keys; knownhosts does not tell
+		list = append(list, ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01)
+	}
 	for _, known := range mismatch.Want {
 		kind := known.Key.Type()
 		switch {

@@ -212,6 +212,26 @@ func TestSSH(t *testing.T) {
 		require.ErrorIs(t, err, sources.ErrUnreachable)
 		require.ErrorContains(t, err, "is refused by "+file)
 	})
+	t.Run("known by who signed the key", func(t *testing.T) {
+		_, signer := newKey(t, false)
+		cert := &ssh.Certificate{Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
+		require.NoError(t, cert.SignCert(rand.Reader, signer))
+		certified, err := ssh.NewCertSigner(cert, host)
+		require.NoError(t, err)
+		server := newSSHD(t, key.PublicKey(), host, certified)
+		server.sockets["/run/mine"] = socket
+		at := server.listen(t)
+		for line, want := range map[string]error{
+			"@cert-authority " + knownhosts.Line([]string{at}, signer.PublicKey()): nil,
+			"@cert-authority " + knownhosts.Line([]string{at}, other.PublicKey()):  sources.ErrUnreachable,
+			knownhosts.Line([]string{at}, host.PublicKey()):                        nil,
+		} {
+			file := knownHosts(t, at)
+			require.NoError(t, os.WriteFile(file, []byte(line+"\n"), 0o600))
+			_, err := tryConnect(t, testOptions("qemu+ssh://root@"+at+"/system?socket=/run/mine", func(o *Options) { o.SSHKeyFile, o.SSHKnownHostsFile = keyFile, file }))
+			require.ErrorIs(t, err, want)
+		}
+	})
 	t.Run("kinds of keys that the host no longer has", func(t *testing.T) {
 		only := newSSHD(t, key.PublicKey(), secondHost).listen(t)
 		o := testOptions("qemu+ssh://root@"+only+"/system", func(o *Options) {
