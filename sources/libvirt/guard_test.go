@@ -298,6 +298,36 @@ func TestEventsThatNobodyReceives(t *testing.T) {
 	c.close()
 }
 
+// TestClosedAmidEvents: go-libvirt stands still where a subscription ends while
+// its reader still hands on an event.
+func TestClosedAmidEvents(t *testing.T) {
+	p := &peer{}
+	p.reply = func(c net.Conn, f frame) []byte {
+		if f.procedure != procRegisterEvent {
+			return usual()
+		}
+		flood := bytes.Repeat(message(318, typeMessage, 0, statusOK, wireText{}.word(1).domain("web-1").word(2).word(0)), 100)
+		if _, err := c.Write(ordinary(f)); err == nil {
+			for err == nil {
+				_, err = c.Write(flood)
+			}
+		}
+		return nil
+	}
+	o := testOptions("qemu:///system?socket=" + newPeer(t, p))
+	noLeaks(t) // looks before the peer hangs up
+	for range 100 {
+		c, err := connect(t.Context(), mustEndpoint(t, o), o)
+		require.NoError(t, err)
+		events, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+		require.NoError(t, err)
+		<-events
+		c.close()
+		for range events { // it is closed
+		}
+	}
+}
+
 // TestSubscribeToTheDying: a subscription that is made while the connection is
 // lost ends all the same.
 func TestSubscribeToTheDying(t *testing.T) {
