@@ -2,8 +2,12 @@ package e2e_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -92,6 +96,72 @@ func testMigrationDuringPasses(t *testing.T) {
 	require.Equal(t, before, h.owned())
 	h.mustBeUndisturbed(before)
 	h.mustInStep()
+}
+
+// A server that leaves a host before that is read, and comes to one that has
+// been read: neither lists it, and it is found all the same.
+func testMigrationBetweenReadings(t *testing.T) {
+	h := newHosts(t)
+	m := h.launch("a", h.red(), "wanderer", newPort("fixed 10.200.1.65", "floating 203.0.113.65"))
+	h.define("b", h.blue(), "other", newPort("fixed 10.200.1.66"))
+	h.reads(hostA(t), hostB(t))
+	h.mustSync(exitInStep)
+	before := h.owned()
+	require.Len(t, before, 3)
+
+	g := newGate(t, socketOf(hostA(t)))
+	h.configure(h.nova(", call_timeout: 30s", "qemu+unix:///system?socket="+g.socket, hostB(t)))
+	h.proxy.forget()
+	r := h.start("sync", "--format", "json")
+	mustBecome(t, 10*time.Second, "it connects to host a", func() bool { return g.waits.Load() })
+	time.Sleep(500 * time.Millisecond) // host b takes a few to be read
+	m.migrate()
+	close(g.open)
+	o := r.mustEnd(30 * time.Second)
+	require.Equal(t, exitInStep, o.code, "%s", o)
+	require.Empty(t, mustReport(t, o).lines())
+	require.Empty(t, h.proxy.writes())
+	require.Equal(t, before, h.owned())
+	m.migrate()
+}
+
+// gate is a socket that leads to a daemon's once it is open.
+type gate struct {
+	socket string
+	waits  atomic.Bool   // a client is at it
+	open   chan struct{} // closed by the test
+}
+
+func newGate(t *testing.T, to string) *gate {
+	t.Helper()
+	g := &gate{socket: filepath.Join(mustFolder(t), "gate"), open: make(chan struct{})}
+	listener, err := net.Listen("unix", g.socket)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go g.lead(client, to)
+		}
+	}()
+	return g
+}
+
+// lead ends with the client, which is a program that does.
+func (g *gate) lead(client net.Conn, to string) {
+	defer func() { _ = client.Close() }()
+	g.waits.Store(true)
+	<-g.open
+	daemon, err := net.Dial("unix", to)
+	if err != nil {
+		return
+	}
+	defer func() { _ = daemon.Close() }()
+	go func() { _, _ = io.Copy(client, daemon) }()
+	_, _ = io.Copy(daemon, client)
 }
 
 // standing is a source of two hosts in step, with a change of every sort

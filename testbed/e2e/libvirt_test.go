@@ -47,6 +47,7 @@ func TestLibvirt(t *testing.T) {
 		{"names change", testRename},
 		{"a server is deleted", testServerDeleted},
 		{"migration between passes", testMigrationBetweenPasses},
+		{"migration between the readings of one pass", testMigrationBetweenReadings},
 		{"migration during passes", testMigrationDuringPasses},
 		{"one of two hosts is down", testHostDown},
 		{"one of two hosts is frozen", testHostFrozen},
