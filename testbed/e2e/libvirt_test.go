@@ -44,6 +44,8 @@ func TestLibvirt(t *testing.T) {
 		{"link-local addresses", testLinkLocal},
 		{"ports and addresses come and go", testLiveMetadata},
 		{"a floating address moves", testFloatingMoves},
+		{"what is behind a floating address changes", testBehindFloating},
+		{"a hard reboot", testHardReboot},
 		{"names change", testRename},
 		{"a server is deleted", testServerDeleted},
 		{"migration between passes", testMigrationBetweenPasses},
