@@ -88,16 +88,15 @@ func (s *Source) summary(list []ipam.Allocation) sources.Finding {
 	return sources.Finding{OK: true, Text: "they hand out " + strings.Join(parts, ", ")}
 }
 
-// unlisted counts the domains of Nova whose addresses are not known.
+// unlisted counts the domains of Nova whose addresses are not known, each once
+// on however many hosts it is.
 func unlisted(hosts []host) sources.Finding {
 	novas, without := 0, 0
-	for _, h := range hosts {
-		for _, d := range h.domains {
-			if d.instance != nil {
-				novas++
-				if !d.instance.listed {
-					without++
-				}
+	for _, d := range choose(hosts) {
+		if d.instance != nil {
+			novas++
+			if !d.instance.listed {
+				without++
 			}
 		}
 	}

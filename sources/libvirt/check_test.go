@@ -35,6 +35,10 @@ func TestCheckSaysWhatIsThere(t *testing.T) {
 	require.Contains(t, text, "(kvm-b) answers, libvirt 9.0.0, opened read-only: 2 domains and 2 networks\n")
 	require.Contains(t, text, "ok   they hand out 8 network, ")
 	require.Contains(t, text, "of 7 domains of Nova's, 1 have metadata without ports")
+
+	nova := mustScenario(t, "nova")
+	text = findings(t, mustOpen(t, append(nova, nova...), nil))
+	require.Contains(t, text, "of 7 domains of Nova's, 1 have metadata without ports", "domains that two hosts have count once")
 }
 
 // Every host is examined, whatever the others say.

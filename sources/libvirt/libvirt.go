@@ -22,7 +22,6 @@ package libvirt
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"allocsync/sources"
 )
@@ -32,7 +31,6 @@ import (
 type Source struct {
 	options   Options
 	endpoints []endpoint
-	heartbeat time.Duration // of Watch
 }
 
 var (
@@ -70,7 +68,7 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{options: o, endpoints: list, heartbeat: heartbeat}, nil
+	return &Source{options: o, endpoints: list}, nil
 }
 
 // Snapshot returns what the hosts hand out now.
