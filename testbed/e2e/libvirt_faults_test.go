@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -40,6 +41,38 @@ func testMalformedMetadata(t *testing.T) {
 	require.Equal(t, []string{"done delete 10.200.1.102/32"}, h.mustSync(exitInStep).lines())
 	require.Len(t, h.owned(), 4)
 	h.mustInStep()
+}
+
+// A daemon that is restarted while it is read: a reading is whole, or it fails.
+func testRestarts(t *testing.T) {
+	h := newHosts(t)
+	h.reads(hostA(t))
+	list := []string{"allocations", "--format", "csv"}
+	whole := h.mustRun(exitInStep, list...).stdout
+	require.Equal(t, 1+14, strings.Count(whole, "\n"), "the heading, and what the host lists")
+
+	ended := h.meanwhile(func() error {
+		for range 5 {
+			if out, err := tryControl(t, "restart", "a"); err != nil {
+				return fmt.Errorf("restart: %w\n%s", err, out)
+			}
+		}
+		return nil
+	})
+	good, failed := 0, 0
+	for !ended() {
+		if o := h.run(list...); o.code == exitInStep {
+			good++
+			require.Equal(t, whole, o.stdout)
+		} else {
+			failed++
+			require.Equal(t, exitFailed, o.code, "%s", o)
+			require.Contains(t, o.stderr, "not listed: source nova")
+		}
+	}
+	require.Positive(t, good)
+	require.Positive(t, failed)
+	require.Equal(t, whole, h.mustRun(exitInStep, list...).stdout)
 }
 
 // A project whose VRF nobody has made in NetBox, and one whose VRF somebody

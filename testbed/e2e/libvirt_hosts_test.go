@@ -63,26 +63,18 @@ func testMigrationDuringPasses(t *testing.T) {
 	require.Len(t, before, 2)
 	h.proxy.forget()
 
-	ended := make(chan error, 1)
-	go func() { // not m.migrate: only the test's own goroutine may end it
+	ended := h.meanwhile(func() error { // without m.migrate: only the test's own goroutine may end the test
 		from, to := "a", "b"
 		for range 6 {
 			if out, err := tryControl(t, "migrate", m.name, from, to); err != nil {
-				ended <- fmt.Errorf("migrate: %w\n%s", err, out)
-				return
+				return fmt.Errorf("migrate: %w\n%s", err, out)
 			}
 			from, to = to, from
 		}
-		ended <- nil
-	}()
+		return nil
+	})
 	passes := 0
-	for moving := true; moving; passes++ {
-		select {
-		case err := <-ended:
-			require.NoError(t, err)
-			moving = false
-		default:
-		}
+	for ; !ended(); passes++ {
 		r := h.mustSync(exitInStep)
 		require.Empty(t, r.lines())
 		require.Empty(t, r.Held)

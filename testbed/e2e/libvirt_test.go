@@ -54,6 +54,7 @@ func TestLibvirt(t *testing.T) {
 		{"one of two hosts is down", testHostDown},
 		{"one of two hosts is frozen", testHostFrozen},
 		{"the only host is down", testOnlyHostDown},
+		{"restarts during readings", testRestarts},
 		{"metadata that makes no sense", testMalformedMetadata},
 		{"a project without a VRF", testProjectWithoutVRF},
 		{"interrupted while a daemon is frozen", testInterruptFrozen},
@@ -164,6 +165,31 @@ func (h *hosts) freeze(host string) (thaw func()) {
 	h.Cleanup(thaw)
 	mustControl(h.T, "freeze", host)
 	return thaw
+}
+
+// meanwhile begins something and returns a function that says whether it has
+// ended. It has by the end of the test, and has to end without an error.
+func (h *hosts) meanwhile(do func() error) (ended func() bool) {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	over := false
+	end := func(err error) {
+		over = true
+		require.NoError(h, err)
+	}
+	h.Cleanup(func() {
+		if !over {
+			end(<-done)
+		}
+	})
+	return func() bool {
+		select {
+		case err := <-done:
+			end(err)
+		default:
+		}
+		return over
+	}
 }
 
 // machine is a Nova server as libvirt has it.
