@@ -28,8 +28,9 @@ const maxParallel = 4
 // It is safe for concurrent use.
 type client struct {
 	rest    *resty.Client
-	url     string      // as the configuration writes it
-	own     fingerprint // of the client certificate, "" without one
+	events  *http.Client // for the connection over which the server tells of changes
+	url     string       // as the configuration writes it
+	own     fingerprint  // of the client certificate, "" without one
 	timeout time.Duration
 	slots   chan struct{} // holds one element for each request under way
 }
@@ -55,6 +56,10 @@ func newClient(o Options) (*client, error) {
 		}
 		transport.TLSClientConfig, c.own = config, own
 	}
+	c.events = &http.Client{
+		Transport:     upgrading(transport),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	c.rest = resty.NewWithClient(&http.Client{Transport: transport}).
 		SetBaseURL(base).
 		SetRedirectPolicy(resty.NoRedirectPolicy()).
@@ -64,6 +69,17 @@ func newClient(o Options) (*client, error) {
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", "allocsync")
 	return c, nil
+}
+
+// upgrading is the same way to the server, for a connection that becomes a
+// websocket: over HTTP/2 Incus 6.0.4 answers 400.
+func upgrading(t *http.Transport) *http.Transport {
+	t = t.Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.DisableKeepAlives = true // a connection that was not upgraded is of no more use
+	t.MaxResponseHeaderBytes = 64 << 10
+	return t
 }
 
 // silence is a logger that says nothing: errors are returned, not logged.

@@ -23,6 +23,9 @@
 // if there is an OVN network; one for the leases of each network as each such
 // project sees it; one for the leases of a network on which one address stands
 // with two instances, to tell the lease from the static address.
+//
+// Watch keeps one connection of its own, over which the server tells of
+// changes, and asks for no lists.
 package lxd
 
 import (
@@ -45,6 +48,7 @@ type Source struct {
 var (
 	_ sources.Source  = (*Source)(nil)
 	_ sources.Checker = (*Source)(nil)
+	_ sources.Watcher = (*Source)(nil)
 )
 
 // Open makes a source. It reads the files that the options name and connects
