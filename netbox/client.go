@@ -65,6 +65,7 @@ type Client struct {
 	backoff  time.Duration // first wait of a read; tests shorten it
 	onRetry  func(Retry)
 	stats    counters
+	written  written
 
 	skipVerify bool // as in Options, for Check
 }

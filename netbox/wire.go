@@ -89,9 +89,15 @@ func (c *Client) decode(path string, a answer, v any) *Error {
 	}
 }
 
-// send sends one request and reads its answer whole. Anything but a 2xx answer
-// in JSON (or an empty one) is an error.
+// send sends one request, reads its answer whole and counts how it ended.
+// Anything but a 2xx answer in JSON (or an empty one) is an error.
 func (c *Client) send(ctx context.Context, method, path, query string, body []byte) (answer, *Error) {
+	a, failed := c.exchange(ctx, method, path, query, body)
+	c.stats.end(ctx, method, a.status, failed)
+	return a, failed
+}
+
+func (c *Client) exchange(ctx context.Context, method, path, query string, body []byte) (answer, *Error) {
 	attempt, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	target := c.base + path
@@ -108,6 +114,12 @@ func (c *Client) send(ctx context.Context, method, path, query string, body []by
 			_ = response.RawResponse.Body.Close()
 		}
 		return answer{}, c.broken(ctx, method, path, err)
+	}
+	if method != http.MethodGet {
+		// Before the body is read: the webhook is on its way by now.
+		if id, ok := parseRequestID(response.Header().Get(requestHeader)); ok {
+			c.written.add(id, time.Now())
+		}
 	}
 	raw := response.RawBody()
 	defer func() { _ = raw.Close() }()

@@ -99,4 +99,9 @@ type Options struct {
 	Progress func(done, total int)                      // called after every batch; may be nil
 	Log      func(o Outcome)                            // called once for every outcome; may be nil
 	Sleep    func(context.Context, time.Duration) error // for tests; nil waits for real
+
+	// Grace is how long the batch in flight, and the look at what became of it,
+	// may go on once ctx has ended; default 3 minutes. After that it is given
+	// up, and its rows are Failed: nobody knows what became of them.
+	Grace time.Duration
 }

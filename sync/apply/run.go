@@ -23,9 +23,10 @@ const (
 	// what became of them, before NetBox counts as unusable. Finding one bad
 	// row among 500 by halving takes fewer.
 	maxUnsure = 20
-	// writeTimeout bounds a write, and the look at what became of it, once the
-	// run is cancelled. The target has its own time limits below it.
+	// writeTimeout bounds a write, and the look at what became of it. The target
+	// has its own time limits below it.
 	writeTimeout = 3 * time.Minute
+	defaultGrace = writeTimeout
 )
 
 // Run carries approved out on target, one batch at a time: first the creates
@@ -37,12 +38,15 @@ const (
 // lost is only sent again after the places or rows were read. Rows are read
 // just before they are updated or deleted, and kept if somebody changed them.
 //
-// When ctx ends, the write in flight is brought to its end, its outcome is
-// found out and reported, and the rest is skipped. Run never retries without a
+// When ctx ends, the write in flight is brought to its end within o.Grace, its
+// outcome is found out and reported, and the rest is skipped. Run never retries without a
 // bound and never touches a row whose owner is not the one the change names.
 func Run(ctx context.Context, target Target, approved plan.Approved, o Options) Result {
 	changes := approved.Changes()
 	r := &runner{ctx: ctx, target: target, o: o.withDefaults(), changes: changes, out: make([]Outcome, len(changes))}
+	var cancel context.CancelFunc
+	r.late, cancel = outlive(ctx, r.o.Grace)
+	defer cancel()
 	for _, b := range r.batches() {
 		r.drain([]batch{b})
 	}
@@ -52,6 +56,21 @@ func Run(ctx context.Context, target Target, approved plan.Approved, o Options) 
 		}
 	}
 	return Result{Outcomes: r.out, Err: r.err}
+}
+
+// outlive returns a context that ends grace after ctx does.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-late.Done():
+		case <-timer.C:
+			cancel()
+		}
+	})
+	return late, func() { stop(); cancel() }
 }
 
 // drain carries a batch, and what it falls apart into, to its end. Once the run
@@ -80,6 +99,9 @@ func (o Options) withDefaults() Options {
 	if o.Backoff <= 0 {
 		o.Backoff = defaultBackoff
 	}
+	if o.Grace <= 0 {
+		o.Grace = defaultGrace
+	}
 	if o.Sleep == nil {
 		o.Sleep = wait
 	}
@@ -100,6 +122,7 @@ func wait(ctx context.Context, d time.Duration) error {
 // runner is one run.
 type runner struct {
 	ctx     context.Context
+	late    context.Context // outlives ctx by the grace period: for what is in flight
 	target  Target
 	o       Options
 	changes []plan.Change
@@ -195,7 +218,11 @@ func (r *runner) carry(b batch) []batch {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), writeTimeout)
+	if r.ctx.Err() != nil { // while the rows were looked at
+		r.stop(b, r.ctx.Err())
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.late, writeTimeout)
 	defer cancel()
 	if err = r.write(ctx, b); err == nil {
 		r.unsure = 0
@@ -264,7 +291,7 @@ func (r *runner) refused(b batch, named map[int]string, err error) []batch {
 	// A row may be refused because somebody deleted it a moment ago, because a
 	// write whose answer was lost has made it after all, or because another run
 	// of this installation has just made the very same one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(r.late, writeTimeout)
 	defer cancel()
 	look := r.look
 	if bad.action == plan.Create && !bad.doubt() {
@@ -322,7 +349,7 @@ func (r *runner) pause(err error) time.Duration {
 // giveUp finds out what became of a batch and settles it for good. It does so
 // also when the run was cancelled: the write was in flight by then.
 func (r *runner) giveUp(b batch, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(r.late, writeTimeout)
 	defer cancel()
 	left, text := b, err.Error()
 	if r.blind == nil {

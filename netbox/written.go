@@ -1,0 +1,83 @@
+package netbox
+
+import (
+	"encoding/hex"
+	"strings"
+	"sync"
+	"time"
+)
+
+// How much a client remembers of its own writes: about half a megabyte at most.
+const (
+	maxWritten    = 10_000
+	maxWrittenAge = 10 * time.Minute
+)
+
+// requestHeader is the header by which NetBox names a request: the request_id
+// of the object changes and request.id of the webhooks that the request caused.
+const requestHeader = "X-Request-ID"
+
+// requestID is the UUID that NetBox gives each request.
+type requestID [16]byte
+
+// parseRequestID reads the usual form of a UUID, in either case. Whatever else a
+// proxy may have put into the header names no request of NetBox's.
+func parseRequestID(s string) (id requestID, ok bool) {
+	const form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	if len(s) != len(form) || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	digits := strings.ReplaceAll(s, "-", "")
+	if len(digits) != 2*len(id) {
+		return id, false
+	}
+	_, err := hex.Decode(id[:], []byte(digits))
+	return id, err == nil
+}
+
+// written remembers the latest writes, in a ring. The zero value is empty.
+type written struct {
+	mu   sync.Mutex
+	ring []requestID // in the order of the answers; from next on the oldest, once it is full
+	next int
+	at   map[requestID]time.Time
+}
+
+func (w *written) add(id requestID, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.at == nil {
+		w.at = map[requestID]time.Time{}
+	}
+	if _, known := w.at[id]; known { // one place in the ring each
+		w.at[id] = now
+		return
+	}
+	if len(w.ring) < maxWritten {
+		w.ring = append(w.ring, id)
+	} else {
+		delete(w.at, w.ring[w.next])
+		w.ring[w.next] = id
+		w.next = (w.next + 1) % maxWritten
+	}
+	w.at[id] = now
+}
+
+func (w *written) has(id requestID, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, known := w.at[id]
+	return known && now.Sub(at) <= maxWrittenAge
+}
+
+// Wrote reports whether requestID is that of a write of this client: the
+// X-Request-ID of the answer to a POST, PATCH or DELETE, and so the request_id
+// of the object changes and the request.id of the webhooks that came of it. Of
+// writes it remembers the last 10,000, for 10 minutes.
+//
+// A webhook may arrive before the answer to its write has been read; a write
+// whose answer got lost is never known.
+func (c *Client) Wrote(requestID string) bool {
+	id, ok := parseRequestID(requestID)
+	return ok && c.written.has(id, time.Now())
+}
