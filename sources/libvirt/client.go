@@ -241,27 +241,33 @@ func (c *connection) leases(ctx context.Context, n golibvirt.Network) ([]golibvi
 // it: go-libvirt stands still for good where a subscription is ended while an
 // event arrives (digitalocean/go-libvirt#191). Events wait in memory until they
 // are received.
-func (c *connection) subscribe(ctx context.Context, id golibvirt.DomainEventID) (<-chan any, error) {
+//
+// It waits for its answer until the connection ends, however long. The caller
+// must not end it before: libvirtd 9.0.0 crashes, with some luck, where a client
+// that has subscriptions hangs up while a call of it is under way (seen after
+// 24, 232 and 1,712 of such connections; never in 40,000 of those without).
+func (c *connection) subscribe(id golibvirt.DomainEventID) (<-chan any, error) {
 	if _, known := events()[id]; !known {
 		return nil, fmt.Errorf("subscribe to event %d of %s: it is not one that the guard lets through", id, c.endpoint.label)
 	}
-	return call(ctx, c, "subscribe to the events of", func() (<-chan any, error) {
-		from, err := c.remote.SubscribeEvents(c.lifetime(), id, nil)
-		if err != nil {
-			return nil, err
+	from, err := c.remote.SubscribeEvents(c.lifetime(), id, nil)
+	if err != nil {
+		if cause, lost := c.guard.lost(); lost && !libvirtSays(err) {
+			err = cause
 		}
-		to := make(chan any)
-		go func() {
-			defer close(to)
-			for e := range from { // to its end, or go-libvirt would wait for ever
-				select {
-				case to <- e:
-				case <-c.guard.over:
-				}
+		return nil, c.endpoint.failed("subscribe to the events of", err)
+	}
+	to := make(chan any)
+	go func() {
+		defer close(to)
+		for e := range from { // to its end, or go-libvirt would wait for ever
+			select {
+			case to <- e:
+			case <-c.guard.over:
 			}
-		}()
-		return to, nil
-	})
+		}
+	}()
+	return to, nil
 }
 
 // lifetime is a context that ends when go-libvirt has done away with the

@@ -68,7 +68,7 @@ func TestAnsweredErrors(t *testing.T) {
 	require.ErrorIs(t, err, sources.ErrUnreachable)
 	require.ErrorContains(t, err, "; start the network daemon there (systemctl start virtnetworkd-ro.socket), or set networks: false if no host of this source has one")
 	require.False(t, c.lost())
-	_, err = c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+	_, err = c.subscribe(golibvirt.DomainEventIDLifecycle)
 	require.ErrorContains(t, err, "subscribe to the events of localhost: libvirt answers 38 ")
 }
 

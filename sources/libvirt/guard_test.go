@@ -257,9 +257,9 @@ func TestEvents(t *testing.T) {
 	noLeaks(t)
 	p := &peer{}
 	c := toPeer(t, p)
-	_, err := c.subscribe(t.Context(), golibvirt.DomainEventIDReboot)
+	_, err := c.subscribe(golibvirt.DomainEventIDReboot)
 	require.Error(t, err)
-	events, err := c.subscribe(t.Context(), golibvirt.DomainEventIDMetadataChange)
+	events, err := c.subscribe(golibvirt.DomainEventIDMetadataChange)
 	require.NoError(t, err)
 	const n = 1000
 	for range n {
@@ -287,7 +287,7 @@ func TestEventsThatNobodyReceives(t *testing.T) {
 	p := &peer{}
 	c := toPeer(t, p)
 	noLeaks(t) // looks before the peer hangs up
-	_, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+	_, err := c.subscribe(golibvirt.DomainEventIDLifecycle)
 	require.NoError(t, err)
 	for range 10 {
 		_, err = p.conns[0].Write(message(318, typeMessage, 0, statusOK, wireText{}.word(1).domain("web-1").word(2).word(0)))
@@ -319,7 +319,7 @@ func TestClosedAmidEvents(t *testing.T) {
 	for range 100 {
 		c, err := connect(t.Context(), mustEndpoint(t, o), o)
 		require.NoError(t, err)
-		events, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+		events, err := c.subscribe(golibvirt.DomainEventIDLifecycle)
 		require.NoError(t, err)
 		<-events
 		c.close()
@@ -344,7 +344,7 @@ func TestSubscribeToTheDying(t *testing.T) {
 	for range 300 {
 		c, err := connect(t.Context(), mustEndpoint(t, o), o)
 		require.NoError(t, err)
-		events, err := c.subscribe(t.Context(), golibvirt.DomainEventIDLifecycle)
+		events, err := c.subscribe(golibvirt.DomainEventIDLifecycle)
 		if err != nil {
 			require.ErrorIs(t, err, sources.ErrUnreachable)
 			continue

@@ -81,30 +81,53 @@ func (s *Source) watchOnce(ctx context.Context, e endpoint, tell func()) bool {
 	if err != nil {
 		return false
 	}
-	// Subscriptions are not ended one by one: go-libvirt stands still for good
-	// if one is while an event arrives (digitalocean/go-libvirt#191). Closing
-	// the connection ends them all.
-	var streams sync.WaitGroup
-	defer streams.Wait()
+	subscribed := make(chan error, 1)
+	go func() { subscribed <- c.subscribeAll(tell) }()
+	deadline := time.NewTimer(s.options.CallTimeout)
+	defer deadline.Stop()
+	select {
+	case err = <-subscribed:
+	case <-ctx.Done():
+		go c.closeAfter(subscribed)
+		return false
+	case <-deadline.C:
+		go c.closeAfter(subscribed)
+		return false
+	}
 	defer c.close()
-	for _, id := range watched() {
-		events, err := c.subscribe(ctx, id)
-		if err != nil {
-			return false
-		}
-		streams.Go(func() {
-			for range events {
-				tell()
-			}
-		})
+	if err != nil {
+		return false
 	}
 	tell()
-	// No call is made any more on this connection. libvirtd 9.0.0 was seen to
-	// crash where a client with subscriptions hangs up while a call of it is
-	// under way, as one to a daemon that stands still would be.
+	// No call is made any more on this connection, so that none is under way
+	// when it ends.
 	select {
 	case <-c.ended():
 	case <-ctx.Done():
 	}
 	return true
+}
+
+// subscribeAll calls tell at every event of those that are watched, until the
+// connection ends.
+func (c *connection) subscribeAll(tell func()) error {
+	for _, id := range watched() {
+		events, err := c.subscribe(id)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for range events {
+				tell()
+			}
+		}()
+	}
+	return nil
+}
+
+// closeAfter closes the connection when the subscriptions have their answers:
+// of a daemon that stands still, when it goes on or ends.
+func (c *connection) closeAfter(subscribed <-chan error) {
+	<-subscribed
+	c.close()
 }

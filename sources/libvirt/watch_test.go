@@ -143,3 +143,38 @@ func TestWatchWithoutOneHost(t *testing.T) {
 	w.daemons[1].Emit(libvirtd.Event{Kind: libvirtd.Lifecycle, Domain: w.daemons[1].World().Domains[0], Change: 2})
 	w.mustCall(t, n, "the other host is not heard")
 }
+
+// A connection with subscriptions is not closed while a call of it is under
+// way, which makes real daemons crash: Watch leaves it to close itself.
+func TestWatchEndsWhileSubscribing(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"stopped": time.Minute, "out of time": 50 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			daemon, socket := libvirtd.Start(t, libvirtd.World{})
+			answer, asked := make(chan struct{}), make(chan struct{})
+			daemon.SetFaults(libvirtd.Faults{Answer: func(c libvirtd.Call) libvirtd.Behaviour {
+				if c.Procedure == libvirtd.ConnectRegisterEvents && c.Nth == 2 {
+					close(asked)
+					return libvirtd.Behaviour{Until: answer}
+				}
+				return libvirtd.Behaviour{}
+			}})
+			o := defaults()
+			o.URIs, o.CallTimeout = []string{"qemu:///system?socket=" + socket}, timeout
+			source, err := Open(o)
+			require.NoError(t, err)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- source.Watch(ctx, func() {}) }()
+			<-asked
+			if name == "out of time" {
+				time.Sleep(4 * timeout)
+			}
+			stop()
+			require.ErrorIs(t, <-ended, context.Canceled)
+			require.False(t, daemon.Record().Connections[0].Closed)
+			close(answer)
+			require.Eventually(t, func() bool { return daemon.Record().Connections[0].Closed }, patience, time.Millisecond)
+		})
+	}
+}
