@@ -215,11 +215,11 @@ func mostInUse(stop <-chan struct{}) uint64 {
 	}
 }
 
-// beside compares a reading of few domains with one of many: beside its result
-// it holds less than the XML that it reads, and no more for each domain where
-// there are many.
+// beside compares a reading of few domains with one of many. What it holds
+// beside its result is about as much as the XML, which it does not keep, and no
+// more for each domain where there are many.
 func (r room) beside(many room) []figure {
-	const kept, growth = 1.0, 1.25
+	const kept, growth = 2.0, 1.25
 	share, ratio := (many.peak-many.result)/many.xml, many.peak/r.peak
 	return []figure{{
 		what:     fmt.Sprintf("memory that reading %d domains takes, beside its result", many.domains),
