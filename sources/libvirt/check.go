@@ -27,6 +27,7 @@ func (s *Source) Check(ctx context.Context) []sources.Finding {
 		return findings
 	}
 	r.followMoves(ctx)
+	r.checkNames()
 	list, gaps := allocations(r.facts(), s.choices())
 	for _, m := range append(r.partGaps(), gaps...) {
 		findings = append(findings, bad(m.Part, m.Err))

@@ -36,8 +36,9 @@ func TestCheckSaysWhatIsThere(t *testing.T) {
 	require.Contains(t, text, "ok   they hand out 8 network, ")
 	require.Contains(t, text, "of 7 domains of Nova's, 1 have metadata without ports")
 
-	nova := mustScenario(t, "nova")
-	text = findings(t, mustOpen(t, append(nova, nova...), nil))
+	worlds := append(mustScenario(t, "nova"), mustScenario(t, "nova")...)
+	worlds[1].Hostname = "kvm-b"
+	text = findings(t, mustOpen(t, worlds, nil))
 	require.Contains(t, text, "of 7 domains of Nova's, 1 have metadata without ports", "domains that two hosts have count once")
 }
 

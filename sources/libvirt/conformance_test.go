@@ -24,6 +24,7 @@ func TestConformance(t *testing.T) {
 			var worlds []libvirtd.World
 			for _, name := range names {
 				worlds = append(worlds, mustScenario(t, name)...)
+				worlds[len(worlds)-1].Hostname = name
 			}
 			sourcetest.Run(t, setup(t, worlds))
 		})

@@ -43,6 +43,8 @@ func allocations(hosts []host, c choices) ([]ipam.Allocation, []sources.Missing)
 		for _, d := range s.domains {
 			if c := b.chosen[d.uuid]; c.on == on {
 				b.addDomain(s, c)
+			} else {
+				b.addCopy(s, d, c)
 			}
 		}
 		for _, n := range s.networks {
@@ -101,6 +103,39 @@ func (b *book) addDomain(s site, c copyOf) {
 			b.addTenant(part, s, c, n, fact)
 		}
 	}
+}
+
+// addCopy adds no facts, but what there is to say of a copy that does not count.
+// Two that run, or two that do not, and have different addresses: one was left
+// behind when the domain moved, and which one cannot be told. And where a NIC
+// of it makes no sense, whose leases are on its host cannot.
+func (b *book) addCopy(s site, d listed, counts copyOf) {
+	part := "domain " + d.title() + " on " + s.label
+	if d.blurred {
+		b.addFaults(part, d.faults)
+	}
+	if d.active == counts.active && !slices.Equal(d.claims(), counts.claims()) {
+		b.addFaults(part, []error{fmt.Errorf("it is defined on %s too, with other addresses, and neither or both run: undefine the one that was left behind", counts.host.label)})
+	}
+}
+
+// claims lists the addresses that a domain says it has, sorted.
+func (d domain) claims() []string {
+	var list []string
+	if d.instance != nil {
+		for _, p := range d.instance.ports {
+			for _, a := range p.addresses {
+				list = append(list, p.uuid+" "+a.kind+" "+a.addr.String())
+			}
+		}
+	}
+	for _, n := range d.nics {
+		for _, a := range n.addresses {
+			list = append(list, string(n.mac)+" "+a.String())
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // errNoPorts is why metadata without a list of ports is a gap, where the
@@ -181,6 +216,10 @@ func (b *book) addNetwork(s site, n networkState) {
 	for _, h := range n.hosts {
 		b.addClient(part, s, n.network, client{addr: h.addr, mac: h.mac, clientID: h.clientID, name: h.name})
 	}
+	static := map[netip.Addr][]staticHost{}
+	for _, h := range n.hosts {
+		static[h.addr] = append(static[h.addr], h)
+	}
 	var faults []error
 	for _, l := range n.leases {
 		c, err := l.client()
@@ -188,7 +227,7 @@ func (b *book) addNetwork(s site, n networkState) {
 			faults = append(faults, err)
 			continue
 		}
-		if !slices.ContainsFunc(n.hosts, c.is) {
+		if !slices.ContainsFunc(static[c.addr], c.is) {
 			b.addClient(part, s, n.network, c)
 		}
 	}
@@ -245,7 +284,7 @@ func (b *book) addClient(part string, s site, n network, c client) {
 		Dynamic: c.dynamic,
 	}
 	if c.mac != "" {
-		if o, ok := s.find(seat{n.name, c.mac}); ok {
+		if o, ok := s.seats[seat{n.name, c.mac}]; ok {
 			b.addTenant(part, s, b.chosen[o.uuid], o.nic, fact)
 			return
 		}

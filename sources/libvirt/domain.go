@@ -80,6 +80,9 @@ func (d *domain) readDevices(doc *document) error {
 		if e.local != "interface" || e.space != "" {
 			return nil
 		}
+		if len(d.nics) == maxParts {
+			return fmt.Errorf("it has more than %d interfaces", maxParts)
+		}
 		n := nic{kind: e.attribute("type")}
 		var faults []error
 		mac := ""

@@ -183,11 +183,15 @@ func (s slowInstance) instance() *instance {
 			for _, a := range p.IPs {
 				addr, err := ipam.ParseAddr(a.Address)
 				version := map[bool]string{true: "4", false: "6"}[addr.Is4()]
-				if isNova(a.XMLName.Space) && err == nil && strings.TrimSpace(a.Kind) != "" && (a.Version == "" || a.Version == version) {
+				switch {
+				case !isNova(a.XMLName.Space):
+				case err == nil && strings.TrimSpace(a.Kind) != "" && (a.Version == "" || a.Version == version):
 					one.addresses = append(one.addresses, portAddress{a.Kind, addr})
+				default:
+					one.faulty = true
 				}
 			}
-			i.addPort(one)
+			_ = i.addPort(one) // so many ports no fuzzer writes
 		}
 	}
 	return i

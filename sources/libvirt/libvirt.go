@@ -102,6 +102,7 @@ func (s *Source) snapshot(ctx context.Context) (sources.Snapshot, error) {
 		return sources.Snapshot{}, err
 	}
 	r.followMoves(ctx)
+	r.checkNames()
 	list, gaps := allocations(r.facts(), s.choices())
 	return sources.Snapshot{Allocations: list, Missing: append(r.gaps(), gaps...)}, nil
 }

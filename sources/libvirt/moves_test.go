@@ -138,8 +138,9 @@ func TestDefinedAgain(t *testing.T) {
 	require.Equal(t, 2, daemon.Record().Count(libvirtd.ConnectListAllDomains))
 }
 
-// A domain that is deleted while it is read is simply gone.
-func TestDeletedMeanwhile(t *testing.T) {
+// A domain that was listed and is nowhere when it is to be read may be about to
+// be defined again, as in a hard reboot: it is missing this once.
+func TestGoneMeanwhile(t *testing.T) {
 	source := mustOpen(t, []libvirtd.World{{Domains: servers(1, 3)}}, func(s *libvirtd.Server) {
 		s.SetFaults(libvirtd.Faults{Answer: func(c libvirtd.Call) libvirtd.Behaviour {
 			if c.Procedure == libvirtd.DomainGetXML && c.Nth == 0 {
@@ -148,23 +149,60 @@ func TestDeletedMeanwhile(t *testing.T) {
 			return libvirtd.Behaviour{}
 		}})
 	})
-	require.Equal(t, []string{"10.0.0.2", "10.0.0.3"}, addressesOf(t, mustSnapshot(t, source)))
-}
-
-// One that is never there when it is asked for is reported, not left out.
-func TestNeverThere(t *testing.T) {
-	source := mustOpen(t, []libvirtd.World{{Domains: servers(1, 3)}}, func(s *libvirtd.Server) {
-		s.SetFaults(libvirtd.Faults{Answer: func(c libvirtd.Call) libvirtd.Behaviour {
-			if c.Procedure == libvirtd.DomainGetXML && c.Name == "instance-00000002" {
-				return libvirtd.Behaviour{Fault: libvirtd.Failing, Error: libvirtd.Error{Code: libvirtd.CodeNoDomain, Text: "Domain not found"}}
-			}
-			return libvirtd.Behaviour{}
-		}})
-	})
 	s := mustSnapshot(t, source)
 	require.Len(t, s.Allocations, 2)
 	require.Len(t, s.Missing, 1)
-	require.Equal(t, "domains that move", s.Missing[0].Part)
+	require.Equal(t, "domain instance-00000003 on localhost", s.Missing[0].Part)
+	require.Equal(t, []string{"10.0.0.2", "10.0.0.3"}, addressesOf(t, mustSnapshot(t, source)), "the next pass knows that it is deleted")
+}
+
+// So may a network that is gone when its XML is asked for.
+func TestNetworkGoneMeanwhile(t *testing.T) {
+	lan := libvirtd.Network{Active: true, XML: "<network><name>lan</name><uuid>cccccccc-0000-4000-8000-000000000003</uuid><ip address='10.0.0.1' prefix='24'/></network>"}
+	for _, p := range []libvirtd.Procedure{libvirtd.NetworkGetXML, libvirtd.NetworkGetLeases} {
+		source := mustOpen(t, []libvirtd.World{{Networks: []libvirtd.Network{lan}}}, func(s *libvirtd.Server) {
+			s.SetFaults(libvirtd.Faults{Answer: func(c libvirtd.Call) libvirtd.Behaviour {
+				if c.Procedure == p {
+					s.Update(func(w *libvirtd.World) { w.Networks = nil })
+				}
+				return libvirtd.Behaviour{}
+			}})
+		})
+		require.Len(t, mustSnapshot(t, source).Missing, 1)
+		require.Empty(t, addressesOf(t, mustSnapshot(t, source)))
+	}
+}
+
+// Hosts that never answer take the time of all; what was read of the others
+// until then stands.
+func TestTimeIsOver(t *testing.T) {
+	var worlds []libvirtd.World
+	for i := range 6 {
+		worlds = append(worlds, libvirtd.World{Hostname: fmt.Sprint("h", i), Domains: servers(10*i+1, 10*i+5)})
+	}
+	n := 0
+	source := mustOpen(t, worlds, func(s *libvirtd.Server) {
+		if n++; n > 2 {
+			s.SetFaults(libvirtd.Faults{Answer: func(libvirtd.Call) libvirtd.Behaviour { return libvirtd.Behaviour{Fault: libvirtd.Hanging} }})
+		}
+	}, func(o *libvirt.Options) {
+		o.HostsAtOnce, o.CallTimeout, o.Timeout = 1, 400*time.Millisecond, 1500*time.Millisecond
+	})
+	s := mustSnapshot(t, source)
+	require.Len(t, s.Allocations, 10)
+	require.Len(t, s.Missing, 5, "four hosts, and what may have moved")
+}
+
+// Two URIs that lead to one host, by a mistake in the DNS say, leave another
+// host unread.
+func TestTwoHostsOfOneName(t *testing.T) {
+	worlds := []libvirtd.World{{Hostname: "kvm1", Domains: servers(1, 2)}, {Hostname: "kvm1", Domains: servers(1, 2)}}
+	source := mustOpen(t, worlds, nil)
+	s := mustSnapshot(t, source)
+	require.Len(t, s.Allocations, 2)
+	require.Len(t, s.Missing, 1)
+	require.ErrorContains(t, s.Missing[0].Err, `it says that its name is "kvm1", as localhost /`)
+	require.Contains(t, findings(t, source), "FAIL host localhost /")
 }
 
 // Half of all domains change hosts while both are read, again and again: every

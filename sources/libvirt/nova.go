@@ -37,12 +37,23 @@ type instance struct {
 	listed             bool // ports are listed, perhaps none; Nova before Wallaby lists none
 	ports              []port
 	faults             []error
+
+	byUUID map[string]int   // index of ports, by UUID in lower case
+	byName map[string][]int // likewise, by as much of the UUID as a device's name holds
 }
+
+// maxParts is how many ports, or NICs, one domain may have, and maxAddresses
+// how many addresses a port. What QEMU can run has some dozens.
+const (
+	maxParts     = 1024
+	maxAddresses = 1024
+)
 
 // port is a Neutron port of a server.
 type port struct {
 	uuid      string
 	addresses []portAddress
+	faulty    bool // it has others, which make no sense
 }
 
 // portAddress is an address of a port. Its type is a word of Nova's.
@@ -143,8 +154,12 @@ func (i *instance) readPorts(doc *document) error {
 				return nil
 			}
 			address, err := readPortAddress(e)
-			if err != nil {
+			switch {
+			case len(p.addresses) == maxAddresses:
+				return fmt.Errorf("%s: it has more than %d addresses", label, maxAddresses)
+			case err != nil:
 				i.faults = append(i.faults, fmt.Errorf("%s: %w", label, err))
+				p.faulty = true
 				return nil
 			}
 			p.addresses = append(p.addresses, address)
@@ -157,8 +172,7 @@ func (i *instance) readPorts(doc *document) error {
 			i.faults = append(i.faults, p.nameless(label))
 			return nil
 		}
-		i.addPort(p)
-		return nil
+		return i.addPort(p)
 	})
 }
 
@@ -174,14 +188,27 @@ func (p port) nameless(label string) error {
 
 // addPort adds a port, or its addresses to those that are known of it: how
 // many fixed ones a port has decides what is behind its floating ones.
-func (i *instance) addPort(p port) {
+func (i *instance) addPort(p port) error {
+	if i.byUUID == nil {
+		i.byUUID, i.byName = map[string]int{}, map[string][]int{}
+	}
 	for n := range i.ports {
 		if i.ports[n].uuid == p.uuid {
 			i.ports[n].addresses = append(i.ports[n].addresses, p.addresses...)
-			return
+			i.ports[n].faulty = i.ports[n].faulty || p.faulty
+			return nil
 		}
 	}
+	if len(i.ports) == maxParts {
+		return fmt.Errorf("it has more than %d ports", maxParts)
+	}
+	id, name := strings.ToLower(p.uuid), p.uuid[:deviceDigits]
+	if _, twice := i.byUUID[id]; !twice {
+		i.byUUID[id] = len(i.ports)
+	}
+	i.byName[name] = append(i.byName[name], len(i.ports))
 	i.ports = append(i.ports, p)
+	return nil
 }
 
 // readPortAddress reads <ip type= address= ipVersion=>.
@@ -220,19 +247,26 @@ func (i *instance) portOf(n nic) (port, bool) {
 	if i == nil {
 		return port{}, false
 	}
-	var alike []port
-	for _, p := range i.ports {
-		if strings.EqualFold(n.interfaceID, p.uuid) {
-			return p, true
-		}
-		if p.plugged(n.target) {
-			alike = append(alike, p)
-		}
+	if at, ok := i.byUUID[strings.ToLower(n.interfaceID)]; ok {
+		return i.ports[at], true
 	}
-	if len(alike) == 1 {
-		return alike[0], true
+	if alike := i.byName[deviceName(n.target)]; len(alike) == 1 {
+		return i.ports[alike[0]], true
 	}
 	return port{}, false
+}
+
+// deviceDigits is how much of a port's UUID the name of its device holds.
+const deviceDigits = 11
+
+// deviceName returns the part of a port's UUID that a device on the host is
+// named after: behind tap, or vhu for vhost-user (neutron_lib.constants,
+// *_DEVICE_PREFIX).
+func deviceName(device string) string {
+	if len(device) == 3+deviceDigits && (strings.HasPrefix(device, "tap") || strings.HasPrefix(device, "vhu")) {
+		return device[3:]
+	}
+	return ""
 }
 
 // nicOf finds the NIC that a port is the other end of, as portOf does.
@@ -250,13 +284,6 @@ func (d domain) nicOf(p port) (nic, bool) {
 	return nic{}, false
 }
 
-// plugged reports whether a device on the host carries the name that Neutron
-// gives to the port's: tap, or vhu for vhost-user, and of the UUID as much as a
-// device's name may be long (neutron_lib.constants, *_DEVICE_PREFIX).
-func (p port) plugged(device string) bool {
-	return device == "tap"+p.uuid[:11] || device == "vhu"+p.uuid[:11]
-}
-
 // states reports whether the metadata lists an address for the port.
 func (p port) states(addr netip.Addr) bool {
 	for _, a := range p.addresses {
@@ -271,6 +298,9 @@ func (p port) states(addr netip.Addr) bool {
 // family, or none. Neutron knows which it is, but Nova does not write it.
 func (p port) inside(floating netip.Addr) netip.Addr {
 	var only netip.Addr
+	if p.faulty { // what cannot be read may be another one
+		return only
+	}
 	for _, a := range p.addresses {
 		if a.kind != typeFixed || a.addr.Is4() != floating.Is4() || a.addr == only {
 			continue

@@ -69,8 +69,8 @@ func (h host) project() string { return cmp.Or(h.name, h.label) }
 type site struct {
 	host
 	bridges map[string]string // name of the network that a bridge belongs to
-	seats   map[seat][]occupant
-	blurred bool // some domain or NIC could not be read: a MAC of no domain may be one of theirs
+	seats   map[seat]occupant // whose a MAC on a network is
+	blurred bool              // some domain or NIC could not be read: a MAC of no domain may be one of theirs
 }
 
 // seat is a place in a network.
@@ -87,15 +87,21 @@ type occupant struct {
 }
 
 func newSite(h host) site {
-	s := site{host: h, bridges: map[string]string{}, seats: map[seat][]occupant{}, blurred: h.partial}
+	s := site{host: h, bridges: map[string]string{}, seats: map[seat]occupant{}, blurred: h.partial}
 	s.nameBridges()
+	candidates := map[seat][]occupant{}
 	for _, d := range h.domains {
 		s.blurred = s.blurred || d.blurred
 		for _, n := range d.nics {
 			if network := s.networkOf(n); network != "" && n.mac != "" {
 				at := seat{network, n.mac}
-				s.seats[at] = append(s.seats[at], occupant{d.uuid, d.active, n})
+				candidates[at] = append(candidates[at], occupant{d.uuid, d.active, n})
 			}
+		}
+	}
+	for at, list := range candidates {
+		if o, ok := settle(list); ok {
+			s.seats[at] = o
 		}
 	}
 	return s
@@ -143,12 +149,12 @@ func (s site) hidden(n nic) bool {
 	return !slices.ContainsFunc(s.networks, func(state networkState) bool { return state.name == name })
 }
 
-// find returns the NIC that has a seat. Of several domains, such as clones
+// settle returns the NIC that has a seat. Of several domains, such as clones
 // with the MAC of their original, it is the one that runs.
-func (s site) find(at seat) (occupant, bool) {
+func settle(candidates []occupant) (occupant, bool) {
 	var best occupant
 	users := map[bool]map[string]bool{true: {}, false: {}}
-	for _, o := range s.seats[at] {
+	for _, o := range candidates {
 		if len(users[o.active]) == 0 && (o.active || len(users[true]) == 0) {
 			best = o
 		}

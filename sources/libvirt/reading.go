@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,15 +14,11 @@ import (
 	"allocsync/sources"
 )
 
-// maxRounds is how often all hosts are listed to find a domain that moves while
-// they are read. Each round finds it unless it moved again meanwhile.
-const maxRounds = 4
-
 // reading is one reading of all hosts.
 type reading struct {
 	options Options
-	hosts   []*hostReading // in the order of the configuration
-	missing []sources.Missing
+	hosts   []*hostReading    // in the order of the configuration
+	missing []sources.Missing // what concerns no one host
 }
 
 // hostReading is what was read on one host so far.
@@ -29,18 +26,20 @@ type hostReading struct {
 	endpoint   endpoint
 	connection *connection // nil before connecting
 	host       host
-	seen       map[golibvirt.UUID]bool // domains whose XML was read here, or noted as missing
-	vanished   bool                    // a domain was listed, and gone when its XML was asked for
-	err        error                   // the host could not be read
+	seen       map[golibvirt.UUID]bool   // domains whose XML was read here, or noted as missing
+	vanished   map[golibvirt.UUID]string // domains that were listed, and gone when their XML was asked for; their names
+	err        error                     // the host could not be read
 
-	mu      sync.Mutex // guards what follows, host.domains and seen
+	mu      sync.Mutex // guards all of this while domains are read
 	missing []sources.Missing
 }
 
 func newReading(list []endpoint, o Options) *reading {
 	r := &reading{options: o}
 	for _, e := range list {
-		r.hosts = append(r.hosts, &hostReading{endpoint: e, host: host{label: e.label}, seen: map[golibvirt.UUID]bool{}})
+		r.hosts = append(r.hosts, &hostReading{
+			endpoint: e, host: host{label: e.label}, seen: map[golibvirt.UUID]bool{}, vanished: map[golibvirt.UUID]string{},
+		})
 	}
 	return r
 }
@@ -119,7 +118,7 @@ func (h *hostReading) readDomain(ctx context.Context, d golibvirt.Domain) error 
 	defer h.mu.Unlock()
 	switch {
 	case gone(err):
-		h.vanished = true
+		h.vanished[d.UUID] = d.Name
 		return nil
 	case h.connection.lost():
 		return err
@@ -143,10 +142,9 @@ func (h *hostReading) readNetworks(ctx context.Context) error {
 	for _, n := range list {
 		state, err := h.readNetwork(ctx, n)
 		switch {
-		case gone(err):
 		case err != nil && h.connection.lost():
 			return err
-		case err != nil:
+		case err != nil: // also one that is gone: it may be made anew at this moment
 			h.host.unknownNetworks = true
 			h.note("network "+n.Name, err)
 		default:
@@ -168,7 +166,7 @@ func (h *hostReading) readNetwork(ctx context.Context, n golibvirt.Network) (net
 		return networkState{}, err
 	}
 	list, err := h.connection.leases(ctx, n)
-	if err != nil && !gone(err) {
+	if err != nil {
 		if h.connection.lost() {
 			return networkState{}, err
 		}
@@ -198,44 +196,78 @@ func (h *hostReading) note(part string, err error) {
 // list had before: a domain that went from host A to host B after B and before
 // A was listed is in neither list, and would be taken for deleted. While
 // libvirt migrates a domain it is on both hosts, so that a list of all hosts
-// made later has it. The same goes for a domain that was gone when its XML was
-// asked for: it may be back, as Nova undefines and defines one to reboot it.
+// made later has it.
+//
+// A domain that was listed, and gone when its XML was asked for, may have been
+// deleted, or moved, or be about to be defined again, as Nova does to reboot it.
+// If the second lists have it neither, it is missing: the next pass knows.
 func (r *reading) followMoves(ctx context.Context) {
-	if len(r.hosts) == 1 && !r.hosts[0].vanished {
-		return
+	if len(r.hosts) > 1 || len(r.hosts[0].vanished) > 0 {
+		r.listAgain(ctx)
 	}
-	for range maxRounds {
-		if !r.listAgain(ctx) {
-			return
+	known := r.known()
+	for _, h := range r.hosts {
+		for id, name := range h.vanished {
+			if !known[id] {
+				h.note("domain "+name, errVanished)
+			}
 		}
 	}
-	r.missing = append(r.missing, sources.Missing{
-		Part: "domains that move",
-		Err:  fmt.Errorf("domains were still moving between hosts after these were listed %d times; the next pass reads them", maxRounds+1),
-	})
 }
 
-// listAgain reports whether there was a domain that is to be looked for once
-// more: one that was on no host when it was read.
-func (r *reading) listAgain(ctx context.Context) bool {
+// errVanished is why a domain that was listed is missing.
+var errVanished = errors.New("it was listed, and gone when it was to be read: it is being deleted, moved or rebooted, which the next pass will know")
+
+// known holds the domains that were read on some host.
+func (r *reading) known() map[golibvirt.UUID]bool {
 	known := map[golibvirt.UUID]bool{}
 	for _, h := range r.hosts {
 		for id := range h.seen {
 			known[id] = true
 		}
-		h.vanished = false
 	}
+	return known
+}
+
+// listAgain lists all hosts, and reads the domains that are not known. Where
+// the time is over, what was read stands, but is not all.
+func (r *reading) listAgain(ctx context.Context) {
+	if ctx.Err() != nil {
+		r.missing = append(r.missing, sources.Missing{Part: "domains that moved", Err: fmt.Errorf("they were not looked for: %w", noAnswer(r.options.Timeout))})
+		return
+	}
+	known := r.known()
 	r.each(func(h *hostReading) {
 		list, err := h.connection.domains(ctx)
 		if err == nil {
 			list = slices.DeleteFunc(list, func(d golibvirt.Domain) bool { return known[d.UUID] })
 			err = h.readDomains(ctx, list)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			h.note("domains that moved", fmt.Errorf("they were not looked for: %w", err))
+		default:
 			h.err = fmt.Errorf("list domains once more: %w", err)
 		}
 	})
-	return slices.ContainsFunc(r.hosts, func(h *hostReading) bool { return h.vanished })
+}
+
+// checkNames notes hosts that have one name: two URIs that lead to one daemon
+// leave another one unread, and what cannot be told apart cannot be all.
+func (r *reading) checkNames() {
+	first := map[string]*hostReading{}
+	for _, h := range r.hosts {
+		if h.err != nil {
+			continue
+		}
+		if other, twice := first[h.host.name]; twice {
+			r.missing = append(r.missing, sources.Missing{Part: "host " + h.host.label, Err: fmt.Errorf(
+				"it says that its name is %q, as %s does: if both URIs lead to one host, see where they should lead, or remove one; if they are two hosts, give each a name of its own", short(h.host.name), other.host.label)})
+			continue
+		}
+		first[h.host.name] = h
+	}
 }
 
 // facts is what was read, of the hosts that could be read to the end.
