@@ -99,17 +99,25 @@ func (n news) pass(ctx context.Context, changed func()) error {
 	look.Stop()
 	defer look.Stop()
 	for {
+		next := false // the timer is to be set
+		select {
+		case <-n.change:
+		case <-look.C:
+			later, next = later[1:], true
+		case <-ctx.Done():
+		}
+		// One call stands for all that is there by now.
+		select {
+		case <-n.change:
+		default:
+		}
 		select {
 		case <-n.start:
-			later = looks()
+			later, next = looks(), true
+		default:
+		}
+		if next && len(later) > 0 {
 			look.Reset(later[0])
-			continue // what is new in it already is in change
-		case <-look.C:
-			if later = later[1:]; len(later) > 0 {
-				look.Reset(later[0])
-			}
-		case <-n.change:
-		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -218,17 +226,28 @@ type event struct {
 	} `json:"metadata"`
 }
 
+// parse reads a message, and reports whether it is understood.
+func parse(message []byte) (event, bool) {
+	var e event
+	if err := json.Unmarshal(message, &e); err != nil {
+		return event{}, false
+	}
+	return e, e.Metadata.Action != "" || !e.lifecycle()
+}
+
+func (e event) lifecycle() bool { return e.Type == "" || e.Type == "lifecycle" }
+
 // meaning judges a message. One that is not understood may mean anything: a
 // pass too many is better than one too few.
 func (s *Source) meaning(message []byte) meaning {
-	var e event
-	if err := json.Unmarshal(message, &e); err != nil || e.Metadata.Action == "" && (e.Type == "" || e.Type == "lifecycle") {
+	e, known := parse(message)
+	switch {
+	case !known:
 		return start
+	case e.lifecycle() && s.concerns(e):
+		return e.meaning()
 	}
-	if e.Type != "" && e.Type != "lifecycle" || !s.concerns(e) {
-		return idle
-	}
-	return e.meaning()
+	return idle
 }
 
 // concerns reports whether an event can be of a project that is read. The

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -362,7 +363,7 @@ func TestWatchBackoff(t *testing.T) {
 					bound = min(2*bound, time.Minute)
 				}
 				_ = (<-connections).CloseNow()
-				time.Sleep(499 * ms)
+				time.Sleep(500 * ms)
 				require.Len(t, w.connections(), 14, "a good connection counts as a new start")
 			})
 		})
@@ -493,22 +494,32 @@ func TestWatchWithEndedContext(t *testing.T) {
 	require.True(t, errors.Is(ctx.Err(), context.DeadlineExceeded))
 }
 
+// No proxy of the environment stands between, and nothing is kept open but the
+// connection itself.
+func TestWatchTransport(t *testing.T) {
+	s, err := Open(*Factory().Options().(*Options))
+	require.NoError(t, err)
+	transport := s.client.events.Transport.(*http.Transport)
+	require.Nil(t, transport.Proxy)
+	require.True(t, transport.DisableKeepAlives)
+	require.Zero(t, s.client.events.Timeout, "it would end the connection")
+}
+
 // changed may take its time: it is called again for what came meanwhile, once.
 func TestWatchSlowCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := news{change: make(chan struct{}, 1), start: make(chan struct{}, 1)}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		inside, calls := 0, 0
+		var inside, calls atomic.Int32
 		go func() {
 			_ = heard.pass(ctx, func() {
-				inside++
-				if inside > 1 {
+				if inside.Add(1) != 1 {
 					t.Error("changed is called while it is being called")
 				}
-				calls++
+				calls.Add(1)
 				time.Sleep(time.Minute)
-				inside--
+				inside.Add(-1)
 			})
 		}()
 		for range 100 {
@@ -517,9 +528,9 @@ func TestWatchSlowCaller(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 2, calls)
+		require.EqualValues(t, 2, calls.Load())
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Equal(t, 2+len(looks()), calls)
+		require.EqualValues(t, 2+len(looks()), calls.Load())
 	})
 }
