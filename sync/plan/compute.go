@@ -29,6 +29,8 @@ type planner struct {
 
 	created []int32 // claims that want a new row
 	gone    []int32 // rows that nobody claims, of sources that answered in full
+
+	users map[string]map[ipam.UsedBy]bool // by owner, of those that were asked about; see states
 }
 
 func newPlanner(in Input) *planner {

@@ -10,6 +10,9 @@
 //	none                                 | one                | create
 //	own row, equal                       | one                | nothing
 //	own row, different                   | one                | update of what differs
+//	own row of another user, of whom a   | one                | hold: incomplete
+//	  source that did not answer in full |                    |
+//	  states nothing                     |                    |
 //	own row of another configured source | one                | handover: update, the NetBox ID stays
 //	  that answered in full and no       |                    |
 //	  longer claims it                   |                    |

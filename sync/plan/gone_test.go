@@ -333,12 +333,12 @@ func TestIncomplete(t *testing.T) {
 			claim(lxd, "10.1.2.1/24", "/1.0/instances/a"),
 			claim(lxd, "10.1.2.2/24", "/1.0/instances/b"),
 			claim(lxd, "10.1.2.3/24", "/1.0/instances/c"),
-			row(2, lxd, "10.1.2.2/24", "/1.0/instances/z"),
+			row(2, lxd, "10.1.2.2/32", "/1.0/instances/b"),
 			row(3, maas, "10.1.2.3/24", "/m/1"),
 			row(4, lxd, "10.1.2.4/24", u),
 		}, `
 			create 10.1.2.1/24, /1.0/instances/a of lab/lxd: new at the source: sync_owner "" -> "lab/lxd", used_by "" -> "/1.0/instances/a", sync_type "" -> "instance"
-			update 10.1.2.2/24, /1.0/instances/b of lab/lxd: changed at the source: used_by "/1.0/instances/z" -> "/1.0/instances/b"
+			update 10.1.2.2/24, /1.0/instances/b of lab/lxd: changed at the source: address "10.1.2.2/32" -> "10.1.2.2/24"
 			update 10.1.2.3/24, /1.0/instances/c of lab/lxd: handed over from another source: sync_owner "lab/maas" -> "lab/lxd", used_by "/m/1" -> "/1.0/instances/c"
 			hold delete 10.1.2.4/24, /1.0/instances/u of lab/lxd: the source did not answer in full (ID 4): host h2: connection refused`},
 		{"every part that is missing is named", []part{

@@ -218,13 +218,31 @@ func (o *oracle) incumbent(c ipam.Claim, rows []ipam.Stored) ipam.Stored {
 	}
 	for _, choice := range choices {
 		if i := slices.IndexFunc(rows, choice); i >= 0 {
-			o.keep(c, rows[i])
+			if o.mayBeAway(c, rows[i]) {
+				o.hold(plan.Incomplete, verdict{action: plan.Update, reason: plan.Changed, owner: c.Owner, before: rows[i], after: c.Record, way: rows[i]})
+			} else {
+				o.keep(c, rows[i])
+			}
 			return rows[i]
 		}
 	}
 	i := slices.IndexFunc(rows, func(r ipam.Stored) bool { return reserves(r, c.Owner) })
 	o.reserved(c, rows[i])
 	return rows[i]
+}
+
+// mayBeAway reports whether the user that a row names, and the claim does not,
+// may be part of what the source could not read.
+func (o *oracle) mayBeAway(c ipam.Claim, r ipam.Stored) bool {
+	if o.complete(c.Owner) || r.Attrs.UsedBy == "" || r.Attrs.UsedBy == c.Attrs.UsedBy {
+		return false
+	}
+	for _, other := range o.in.Claims {
+		if other.Owner == c.Owner && other.Attrs.UsedBy == r.Attrs.UsedBy {
+			return false
+		}
+	}
+	return true
 }
 
 // newcomer settles a claim whose source has no row at the place, and returns

@@ -41,9 +41,40 @@ func (p *planner) match(claim, row int32) bool {
 	case ipam.InStep(r, &c.Record):
 		summary.InStep++
 	default:
-		p.update(c.Owner, Changed, *r, c.Record)
+		p.bring(c, *r)
 	}
 	return true
+}
+
+// bring makes the source's own row what the claim says, unless that would take
+// it from a user of whom nothing is known: it may be on what could not be read,
+// and have the address still.
+func (p *planner) bring(c *ipam.Claim, row ipam.Stored) {
+	user := row.Attrs.UsedBy
+	if user == "" || user == c.Attrs.UsedBy || p.complete(c.Owner) || p.states(c.Owner, user) {
+		p.update(c.Owner, Changed, row, c.Record)
+		return
+	}
+	change := Change{Action: Update, Reason: Changed, Owner: c.Owner, Before: row, After: c.Record}
+	p.hold(Incomplete, change, row, p.in.Sources[p.source[c.Owner]].missing())
+}
+
+// states reports whether a source claims anything for a user.
+func (p *planner) states(owner string, user ipam.UsedBy) bool {
+	if p.users == nil {
+		p.users = map[string]map[ipam.UsedBy]bool{}
+	}
+	users, known := p.users[owner]
+	if !known {
+		users = map[ipam.UsedBy]bool{}
+		for i := range p.in.Claims {
+			if c := &p.in.Claims[i]; c.Owner == owner {
+				users[c.Attrs.UsedBy] = true
+			}
+		}
+		p.users[owner] = users
+	}
+	return users[user]
 }
 
 // winners picks one claim for each configured source, in the order of the
@@ -140,7 +171,7 @@ func (p *planner) keepOwn(claim int32, rows []int32) []int32 {
 		}
 	}
 	if keep >= 0 {
-		p.update(c.Owner, Changed, p.in.Current[rows[keep]], c.Record)
+		p.bring(c, p.in.Current[rows[keep]])
 		return without(rows, keep)
 	}
 	keep = slices.IndexFunc(rows, func(r int32) bool { return p.reservedFor(r, c.Owner) })

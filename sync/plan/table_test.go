@@ -49,6 +49,21 @@ func TestTable(t *testing.T) {
 			row(7, lxd, "10.1.2.3/32", "/1.0/instances/u1", has(dnsName("u1.example"))),
 		}, `
 			update 10.1.2.3/24, /1.0/instances/u2 of lab/lxd: changed at the source: address "10.1.2.3/32" -> "10.1.2.3/24", used_by "/1.0/instances/u1" -> "/1.0/instances/u2", hwaddr "" -> "00:16:3e:00:00:01", dns_name "u1.example" -> "u2.example"`},
+		{"own row of a user of whom an incomplete source says nothing: hold", []part{
+			incomplete(lxd),
+			claim(lxd, "10.1.2.3/24", "/1.0/instances/u2"),
+			row(7, lxd, "10.1.2.3/24", "/1.0/instances/u1"),
+		}, `
+			hold update 10.1.2.3/24, /1.0/instances/u2 of lab/lxd: the source did not answer in full (ID 7, /1.0/instances/u1): host h2: connection refused`},
+		{"own row of a user that an incomplete source puts elsewhere: update", []part{
+			incomplete(lxd),
+			claim(lxd, "10.1.2.3/24", "/1.0/instances/u2"),
+			claim(lxd, "10.1.2.4/24", "/1.0/instances/u1"),
+			row(7, lxd, "10.1.2.3/24", "/1.0/instances/u1"),
+			row(8, lxd, "10.1.2.4/24", "/1.0/instances/u1"),
+		}, `
+			update 10.1.2.3/24, /1.0/instances/u2 of lab/lxd: changed at the source: used_by "/1.0/instances/u1" -> "/1.0/instances/u2"
+			lab/lxd: 1 in step`},
 		{"row of another complete source that no longer claims it: handover", []part{
 			claim(maas, "10.1.2.3/24", "/MAAS/api/2.0/machines/m1/"),
 			row(7, lxd, "10.1.2.3/24", "/1.0/instances/u1"),
