@@ -58,21 +58,6 @@ func Run(ctx context.Context, target Target, approved plan.Approved, o Options) 
 	return Result{Outcomes: r.out, Err: r.err}
 }
 
-// outlive returns a context that ends grace after ctx does.
-func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-late.Done():
-		case <-timer.C:
-			cancel()
-		}
-	})
-	return late, func() { stop(); cancel() }
-}
-
 // drain carries a batch, and what it falls apart into, to its end. Once the run
 // is over, parts that may have been carried out already are looked at.
 func (r *runner) drain(queue []batch) {
@@ -106,17 +91,6 @@ func (o Options) withDefaults() Options {
 		o.Sleep = wait
 	}
 	return o
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // runner is one run.
