@@ -214,8 +214,9 @@ func TestRealMigrations(t *testing.T) {
 	t.Logf("%d complete snapshots during %d migrations", complete, moves.Load())
 }
 
-// TestRealCopies: where both hosts have a domain, the one that runs counts,
-// and then the first in the order of the hosts.
+// TestRealCopies: where both hosts have a domain, the one that runs counts. Of
+// two that do not it is the first in the order of the hosts; where the other
+// has other addresses, it is told, since which was left behind cannot be.
 func TestRealCopies(t *testing.T) {
 	r := mustReal(t)
 	l := newLive(9)
@@ -224,8 +225,14 @@ func TestRealCopies(t *testing.T) {
 	r.define("b", l, novaText(portText(l.port, ipText("fixed", "10.99.9.9"))), "")
 	old := []string{strings.Replace(strings.Replace(l.facts()[0], "10.99.9.1/", "10.99.9.9/", 1), " mac="+l.mac, "", 1)}
 	ab, ba := r.source(nil, on(r.aReadOnly), on(r.bReadOnly)), r.source(nil, on(r.bReadOnly), on(r.aReadOnly))
-	require.Equal(t, l.facts(), l.of(mustReadAll(t, ab)))
-	require.Equal(t, old, l.of(mustReadAll(t, ba)))
+	for s, want := range map[*Source][]string{ab: l.facts(), ba: old} {
+		snapshot, err := s.Snapshot(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, l.of(snapshot.Allocations))
+		require.Len(t, snapshot.Missing, 1)
+		require.Contains(t, told(snapshot.Missing)[0], "domain live-9 (shown) on localhost ")
+		require.ErrorContains(t, snapshot.Missing[0].Err, "undefine the one that was left behind")
+	}
 	r.virsh("a", "start", l.name)
 	require.Equal(t, l.facts(), l.of(mustReadAll(t, ab)))
 	require.Equal(t, l.facts(), l.of(mustReadAll(t, ba)))
