@@ -176,17 +176,24 @@ func domainURI(uuid string, mac ipam.MAC) ipam.UsedBy {
 	return ipam.UsedBy("/domains/" + uuid + "?mac=" + string(mac))
 }
 
-// clientURI is the used_by of a client that is no domain, and of the network
-// itself where nothing is known of the client.
-func clientURI(uuid string, mac ipam.MAC, clientID, name string) ipam.UsedBy {
-	uri := "/networks/" + uuid
+// networkURI is the used_by of a network.
+func networkURI(uuid string) ipam.UsedBy { return ipam.UsedBy("/networks/" + uuid) }
+
+// uri is the used_by of a client that is no domain: by its MAC, or the best of
+// what else is known of it.
+func (c client) uri(network string) ipam.UsedBy {
+	uri := string(networkURI(network))
 	switch {
-	case mac != "":
-		uri += "?mac=" + string(mac)
-	case clientID != "":
-		uri += "?client=" + url.QueryEscape(clientID)
-	case name != "":
-		uri += "?name=" + url.QueryEscape(name)
+	case c.mac != "":
+		uri += "?mac=" + string(c.mac)
+	case c.hardware != "":
+		uri += "?mac=" + url.QueryEscape(c.hardware)
+	case c.clientID != "":
+		uri += "?client=" + url.QueryEscape(c.clientID)
+	case c.name != "":
+		uri += "?name=" + url.QueryEscape(c.name)
+	default:
+		uri += "?address=" + url.QueryEscape(c.addr.String())
 	}
 	return ipam.UsedBy(uri)
 }
