@@ -10,7 +10,7 @@ help:
 	@echo "make test             all tests: installs and starts NetBox, Incus and libvirt, stops them after (KEEP=1: leaves them)"
 	@echo "make lint             gofmt, go vet, staticcheck, shellcheck"
 	@echo "make container-check  lints the container files and does the image's build steps"
-	@echo "make bench            measures against a real NetBox (KEEP=1: leaves it)"
+	@echo "make bench            measures against a real NetBox and libvirt (KEEP=1: leaves them)"
 	@echo "make stop             stops what is left running"
 
 build:
@@ -26,7 +26,7 @@ test:
 	testbed/test
 
 bench:
-	testbed/with netbox -- go run ./bench $(ARGS)
+	testbed/with all -- go run ./bench $(ARGS)
 
 lint:
 	testbed/lint
