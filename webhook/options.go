@@ -48,6 +48,9 @@ func (Secrets) String() string { return "(secrets)" }
 // GoString keeps secrets out of %#v.
 func (Secrets) GoString() string { return "(secrets)" }
 
+// MarshalJSON keeps secrets out of structured logs.
+func (Secrets) MarshalJSON() ([]byte, error) { return []byte(`"(secrets)"`), nil }
+
 // The kinds of Call.
 const (
 	KindNetBox = "netbox"
