@@ -118,7 +118,7 @@ func (c *Client) exchange(ctx context.Context, method, path, query string, body 
 	if method != http.MethodGet {
 		// Before the body is read: the webhook is on its way by now.
 		if id, ok := parseRequestID(response.Header().Get(requestHeader)); ok {
-			c.written.add(id, time.Now())
+			c.written.add(id)
 		}
 	}
 	raw := response.RawBody()

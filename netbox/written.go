@@ -4,14 +4,11 @@ import (
 	"encoding/hex"
 	"strings"
 	"sync"
-	"time"
 )
 
-// How much a client remembers of its own writes: about half a megabyte at most.
-const (
-	maxWritten    = 10_000
-	maxWrittenAge = 10 * time.Minute
-)
+// maxWritten is how many of its own writes a client remembers: half a megabyte
+// at most, and half a million rows in batches of 50.
+const maxWritten = 10_000
 
 // requestHeader is the header by which NetBox names a request: the request_id
 // of the object changes and request.id of the webhooks that the request caused.
@@ -37,47 +34,47 @@ func parseRequestID(s string) (id requestID, ok bool) {
 
 // written remembers the latest writes, in a ring. The zero value is empty.
 type written struct {
-	mu   sync.Mutex
-	ring []requestID // in the order of the answers; from next on the oldest, once it is full
-	next int
-	at   map[requestID]time.Time
+	mu    sync.Mutex
+	ring  []requestID // in the order of the answers; from next on the oldest, once it is full
+	next  int
+	known map[requestID]struct{}
 }
 
-func (w *written) add(id requestID, now time.Time) {
+func (w *written) add(id requestID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.at == nil {
-		w.at = map[requestID]time.Time{}
+	if w.known == nil {
+		w.known = map[requestID]struct{}{}
 	}
-	if _, known := w.at[id]; known { // one place in the ring each
-		w.at[id] = now
+	if _, again := w.known[id]; again { // one place in the ring each
 		return
 	}
 	if len(w.ring) < maxWritten {
 		w.ring = append(w.ring, id)
 	} else {
-		delete(w.at, w.ring[w.next])
+		delete(w.known, w.ring[w.next])
 		w.ring[w.next] = id
 		w.next = (w.next + 1) % maxWritten
 	}
-	w.at[id] = now
+	w.known[id] = struct{}{}
 }
 
-func (w *written) has(id requestID, now time.Time) bool {
+func (w *written) has(id requestID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at, known := w.at[id]
-	return known && now.Sub(at) <= maxWrittenAge
+	_, known := w.known[id]
+	return known
 }
 
 // Wrote reports whether requestID is that of a write of this client: the
 // X-Request-ID of the answer to a POST, PATCH or DELETE, and so the request_id
-// of the object changes and the request.id of the webhooks that came of it. Of
-// writes it remembers the last 10,000, for 10 minutes.
+// of the object changes and the request.id of the webhooks that came of it. It
+// remembers the last 10,000, however long ago: NetBox's worker sends a webhook
+// for each row, and after a large first sync it may lag far behind.
 //
 // A webhook may arrive before the answer to its write has been read; a write
 // whose answer got lost is never known.
 func (c *Client) Wrote(requestID string) bool {
 	id, ok := parseRequestID(requestID)
-	return ok && c.written.has(id, time.Now())
+	return ok && c.written.has(id)
 }

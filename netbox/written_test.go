@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -98,42 +97,27 @@ func TestWroteThoughTheAnswerIsBad(t *testing.T) {
 func TestWrittenIsBounded(t *testing.T) {
 	id := func(n int) requestID { return requestID{byte(n >> 16), byte(n >> 8), byte(n)} }
 	var w written
-	now := time.Now()
 	for n := range 3*maxWritten + 17 {
-		w.add(id(n), now)
-		w.add(id(n), now) // twice is once
+		w.add(id(n))
+		w.add(id(n)) // twice is once
 	}
 	require.Len(t, w.ring, maxWritten)
-	require.Len(t, w.at, maxWritten)
-	require.False(t, w.has(id(2*maxWritten+16), now))
-	require.True(t, w.has(id(2*maxWritten+17), now))
-	require.True(t, w.has(id(3*maxWritten+16), now))
-	require.True(t, w.has(id(3*maxWritten), now.Add(maxWrittenAge)))
-	require.False(t, w.has(id(3*maxWritten), now.Add(maxWrittenAge+1)))
+	require.Len(t, w.known, maxWritten)
+	require.False(t, w.has(id(2*maxWritten+16)))
+	require.True(t, w.has(id(2*maxWritten+17)))
+	require.True(t, w.has(id(3*maxWritten+16)))
+	require.True(t, w.has(id(3*maxWritten)))
 
 	var group sync.WaitGroup
 	for g := range 8 {
 		group.Go(func() {
 			for n := range 2_000 {
-				w.add(id(g<<12+n), now)
-				w.has(id(n), now)
+				w.add(id(g<<12 + n))
+				w.has(id(n))
 			}
 		})
 	}
 	group.Wait()
-}
-
-func TestWroteForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := &Client{}
-		id, ok := parseRequestID("6fa459ea-ee8a-3ca4-894e-db77e160355e")
-		require.True(t, ok)
-		c.written.add(id, time.Now())
-		time.Sleep(10 * time.Minute)
-		require.True(t, c.Wrote("6fa459ea-ee8a-3ca4-894e-db77e160355e"))
-		time.Sleep(time.Second)
-		require.False(t, c.Wrote("6fa459ea-ee8a-3ca4-894e-db77e160355e"))
-	})
 }
 
 func TestParseRequestID(t *testing.T) {
