@@ -210,7 +210,7 @@ func (w *walk) tree(id uint64, within span, bucket string, depth int) error {
 	case s.flags != branchPage || s.count == 0:
 		return broken("page %d is of no use in a tree", id)
 	}
-	keys, err := s.keys(within, 0)
+	keys, err := s.keys(within)
 	if err != nil {
 		return err
 	}
@@ -227,28 +227,36 @@ func (w *walk) tree(id uint64, within span, bucket string, depth int) error {
 	return nil
 }
 
-// keys reads the keys of a page, which ascend within their span. An element
-// has its position and its key's length at an offset.
-func (s sheet) keys(within span, offset int64) ([][]byte, error) {
+// keys reads the keys of a page, which ascend within their span. The elements
+// are followed by their keys and values without a gap, as bbolt writes them: a
+// count that is too small shows in that.
+func (s sheet) keys(within span) ([][]byte, error) {
 	list := make([][]byte, 0, s.count)
+	behind := pageHeader + int64(s.count)*element
 	for i := range s.count {
 		at := pageHeader + int64(i)*element
 		head, err := piece(s.data, at, element)
 		if err != nil {
 			return nil, err
 		}
-		pos, length := int64(binary.NativeEndian.Uint32(head[offset:])), int64(binary.NativeEndian.Uint32(head[offset+4:]))
-		key, err := piece(s.data, at+pos, length)
+		e, value := binary.NativeEndian, int64(0)
+		if s.flags == leafPage {
+			value, head = int64(e.Uint32(head[12:])), head[4:]
+		}
+		length := int64(e.Uint32(head[4:]))
+		if at+int64(e.Uint32(head)) != behind {
+			return nil, broken("a key is not where it has to be")
+		}
+		key, err := piece(s.data, behind, length)
 		switch {
 		case err != nil:
 			return nil, err
-		case pos < int64(s.count-i)*element: // it lies behind the last element
-			return nil, broken("a key lies outside of its page's keys")
 		case i > 0 && bytes.Compare(list[i-1], key) >= 0,
 			within.from != nil && bytes.Compare(key, within.from) < 0,
 			within.before != nil && bytes.Compare(key, within.before) >= 0:
 			return nil, broken("its keys are out of order")
 		}
+		behind += length + value
 		list = append(list, key)
 	}
 	return list, nil
@@ -256,7 +264,7 @@ func (s sheet) keys(within span, offset int64) ([][]byte, error) {
 
 // leaf walks the values of a page: buckets at the top, sealed values below.
 func (w *walk) leaf(s sheet, within span, bucket string) error {
-	keys, err := s.keys(within, 4)
+	keys, err := s.keys(within)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -31,22 +30,29 @@ type Sample struct {
 	Capacity float64
 }
 
-// MarshalJSON writes a sample as three numbers: there are many.
-func (x Sample) MarshalJSON() ([]byte, error) {
-	return json.Marshal([3]float64{float64(x.At.Unix()), x.Used, x.Capacity})
+// points are samples as they are written: Unix time, used, capacity. What a
+// later version may add behind is passed over.
+type points [][]float64
+
+func pointsOf(list []Sample) points {
+	out := make(points, len(list))
+	all := make([]float64, 3*len(list))
+	for i, x := range list {
+		out[i] = all[3*i : 3*i+3 : 3*i+3]
+		out[i][0], out[i][1], out[i][2] = float64(x.At.Unix()), x.Used, x.Capacity
+	}
+	return out
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote; further numbers are passed over.
-func (x *Sample) UnmarshalJSON(text []byte) error {
-	var n []float64
-	if err := json.Unmarshal(text, &n); err != nil {
-		return err
+func (p points) samples() ([]Sample, error) {
+	list := make([]Sample, len(p))
+	for i, x := range p {
+		if len(x) < 3 || math.Abs(x[0]) > math.MaxInt32*10 {
+			return nil, errors.New("a sample is three numbers, the first of them a time")
+		}
+		list[i] = Sample{At: time.Unix(int64(x[0]), 0), Used: x[1], Capacity: x[2]}
 	}
-	if len(n) < 3 || math.Abs(n[0]) > math.MaxInt32*10 {
-		return errors.New("a sample is three numbers, the first of them a time")
-	}
-	*x = Sample{At: time.Unix(int64(n[0]), 0), Used: n[1], Capacity: n[2]}
-	return nil
+	return list, nil
 }
 
 // AddSample adds to one series; see AddSamples.
@@ -93,7 +99,7 @@ func (s *Store) AddSamples(added map[string]Sample) error {
 	}
 	return s.update("samples", func(tx *bbolt.Tx) error {
 		for key, list := range changed {
-			if err := put(tx, samplesBucket, key, list); err != nil {
+			if err := put(tx, samplesBucket, key, pointsOf(list)); err != nil {
 				return err
 			}
 		}
@@ -127,8 +133,11 @@ func seriesOf(b *bbolt.Bucket, key string) ([]Sample, error) {
 	if sealed == nil {
 		return nil, nil
 	}
-	var list []Sample
-	return list, unseal(samplesBucket, key, sealed, &list)
+	var list points
+	if err := unseal(samplesBucket, key, sealed, &list); err != nil {
+		return nil, err
+	}
+	return list.samples()
 }
 
 // addSample returns the series with x, and whether it is worth writing.
