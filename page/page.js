@@ -18,6 +18,7 @@
 
   var timer = 0;
   var busy = false;
+  var lost = false;
   function wait(ms) { clearTimeout(timer); timer = setTimeout(turn, ms || every); }
 
   // Nobody's typing, reading or selecting is disturbed.
@@ -43,10 +44,11 @@
         return answer.text();
       })
       .then(function (text) {
+        if (lost) tell("");
+        lost = false;
         if (!paused && !occupied()) swap(new DOMParser().parseFromString(text, "text/html"));
-        tell("");
       })
-      .catch(function () { tell("The worker does not answer. This is how things stood before."); })
+      .catch(function () { lost = true; tell("The worker does not answer. This is how things stood before."); })
       .then(function () { clearTimeout(limit); busy = false; wait(); });
   }
 

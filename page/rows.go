@@ -170,7 +170,7 @@ type pendingBlock struct {
 }
 
 func (f frame) pending(p Pending, number, lines int) pendingBlock {
-	b := pendingBlock{Pending: p, Number: number, Link: "/plans/" + url.PathEscape(p.Digest), Approves: f.Approves, Form: f.Form, Now: f.Now}
+	b := pendingBlock{Pending: p, Number: number, Link: "/plans/" + url.PathEscape(p.Digest), Approves: f.Approves && digestible(p.Digest), Form: f.Form, Now: f.Now}
 	for _, o := range p.Owners {
 		b.Creates += o.Creates
 		b.Updates += o.Updates
@@ -203,4 +203,10 @@ func paged[T any](list []T, path string, from int) ([]T, pager) {
 		p.Later = path + "?from=" + strconv.Itoa(to)
 	}
 	return list[from:to], p
+}
+
+// digestible reports whether a digest looks like one: it goes into a form and
+// into a command that people paste.
+func digestible(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
