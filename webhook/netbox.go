@@ -16,6 +16,11 @@ import (
 // the type is in model, without its app; some have username and request_id
 // beside request, or in its place.
 type change struct {
+	head
+	rows
+}
+
+type head struct {
 	Event      text `json:"event"` // created, updated, deleted; NetBox has others for jobs
 	Timestamp  text `json:"timestamp"`
 	ObjectType text `json:"object_type"` // ipam.ipaddress
@@ -26,6 +31,11 @@ type change struct {
 		ID   text `json:"id"`
 		User text `json:"user"`
 	} `json:"request"`
+}
+
+// rows are the states of the row: as it is now, or was last, and around the
+// change. Any of them may be missing.
+type rows struct {
 	Data      *row `json:"data"`
 	Snapshots struct {
 		Before *row `json:"prechange"`
@@ -77,13 +87,18 @@ var (
 // parseChange reads NetBox's body and the time at which NetBox made it.
 func parseChange(body []byte) (change, time.Time, error) {
 	var c change
-	if err := json.Unmarshal(body, &c); err != nil || c.Event == "" || c.ObjectType == "" && c.Model == "" {
+	if err := json.Unmarshal(body, &c.head); err != nil || c.Event == "" || c.ObjectType == "" && c.Model == "" {
 		return change{}, time.Time{}, errNotNetBox
 	}
 	if c.ObjectType == "" && !strings.Contains(string(c.Model), ".") {
 		c.ObjectType = "ipam." + c.Model
 	}
 	c.ObjectType = cmp.Or(c.ObjectType, c.Model)
+	if c.relevant() { // what other types have in data is theirs
+		if err := json.Unmarshal(body, &c.rows); err != nil {
+			return change{}, time.Time{}, errNotNetBox
+		}
+	}
 	for _, layout := range []string{"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00"} {
 		if at, err := time.Parse(layout, string(c.Timestamp)); err == nil {
 			return c, at, nil
@@ -91,6 +106,9 @@ func parseChange(body []byte) (change, time.Time, error) {
 	}
 	return change{}, time.Time{}, errNoTimestamp
 }
+
+// relevant reports whether the row is of a type that passes deal with.
+func (c change) relevant() bool { return c.ObjectType == typeAddress || c.ObjectType == typePrefix }
 
 // concern is which sources a change is of interest to.
 type concern struct {
@@ -106,7 +124,7 @@ type concern struct {
 // for all sources; but only where room was made, since people and other
 // programs work on such rows all day.
 func (c change) concerns(installation string, sources []string) concern {
-	if c.ObjectType != typeAddress && c.ObjectType != typePrefix {
+	if !c.relevant() {
 		return concern{reason: "only addresses and prefixes are of interest"}
 	}
 	named := map[string]bool{}

@@ -94,6 +94,7 @@ func TestConcerns(t *testing.T) {
 		{"fields of other types", body("updated", address, `"address":"192.0.2.1/24","custom_fields":{"sync_owner":{"value":"dc1/lab"}}`, `"address":"192.0.2.1/24","custom_fields":{"sync_owner":["dc1/lab"]}`), nil},
 
 		{"another type", body("deleted", "dcim.site", `"custom_fields":{"sync_owner":"dc1/lab"}`, ""), nil},
+		{"a job, with data of its own", `{"event":"job_ended","timestamp":"2026-11-21T16:51:15+00:00","object_type":"core.job","data":["x"],"snapshots":7}`, nil},
 		{"another app's prefix", body("deleted", "plugin.prefix", `"custom_fields":{"sync_owner":"dc1/lab"}`, ""), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -203,6 +204,7 @@ func TestNetBoxRefusals(t *testing.T) {
 		{"no event", `{"object_type":"ipam.prefix","timestamp":"2026-11-21T16:51:15+00:00"}`, 400, "body template"},
 		{"no type", `{"event":"updated","timestamp":"2026-11-21T16:51:15+00:00"}`, 400, "body template"},
 		{"no timestamp", `{"event":"updated","object_type":"ipam.prefix"}`, 400, "no timestamp"},
+		{"data of another form", `{"event":"updated","timestamp":"2026-11-21T16:51:15+00:00","object_type":"ipam.prefix","data":["x"]}`, 400, "body template"},
 		{"two values", body("created", "ipam.prefix", "", `"prefix":"10.0.0.0/8"`) + "{}", 400, "body template"},
 		{"too large", strings.Repeat(" ", 1<<20+1), 413, "too large"},
 	} {

@@ -25,6 +25,7 @@ type Options struct {
 
 	// Accept is told of every call that asks for a pass, before the sender is
 	// answered, from many goroutines at once. It must not wait for anything.
+	// Nil means that nobody is told.
 	Accept func(Call)
 	Ready  func() Readiness // asked at every /readyz; nil means always ready
 

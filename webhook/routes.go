@@ -17,7 +17,7 @@ func (s *Server) main(w http.ResponseWriter, r *http.Request) {
 		}
 		s.showMetrics(w, r)
 	default:
-		if s.health(w, r, s.options.MetricsListen == "") {
+		if s.health(w, r, s.options.MetricsListen == "" && s.options.Metrics != nil) {
 			return
 		}
 		s.page(w, r)
@@ -30,7 +30,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/metrics":
 		s.showMetrics(w, r)
-	case s.health(w, r, true):
+	case s.health(w, r, s.options.Metrics != nil):
 	default:
 		nothingHere(w)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -60,6 +61,9 @@ func Open(o Options) (*Server, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.options.Accept == nil {
+		s.options.Accept = func(Call) {}
 	}
 	s.Configure(o.Secrets, o.Sources)
 	s.journal = newJournal(o.Log, s.knobs.lines, s.now)
@@ -197,12 +201,20 @@ func (s *Server) serve(p *place) error {
 	return p.http.Serve(p.listener)
 }
 
+// shutdown closes all places at once, and cuts what takes too long.
 func (s *Server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.knobs.shutdown)
 	defer cancel()
+	var all sync.WaitGroup
 	for _, p := range s.places {
-		if p != nil && p.http.Shutdown(ctx) != nil {
-			p.http.Close() // what takes too long is cut
+		if p == nil {
+			continue
 		}
+		all.Go(func() {
+			if p.http.Shutdown(ctx) != nil {
+				p.http.Close()
+			}
+		})
 	}
+	all.Wait()
 }

@@ -72,7 +72,11 @@ func TestPageSetsItsOwnPolicyAndIsBounded(t *testing.T) {
 }
 
 func TestNothingConfigured(t *testing.T) {
-	b := newBed(t, func(o *Options) { o.Secrets = Secrets{} })
+	b := newBed(t, func(o *Options) {
+		o.Secrets = Secrets{}
+		o.Ready = func() Readiness { return Readiness{Ready: true, Sources: []SourceState{{Name: "lab", Ready: true}}} }
+	})
+	require.NotContains(t, b.send(t, "GET", "/readyz", "").text, "lab", "no metrics are shown here")
 	for path, says := range map[string]string{
 		"/hooks/netbox": "this hook is closed; set serve.netbox_secret to open it",
 		"/hooks/resync": "this hook is closed; set serve.resync_token or serve.resync_secret to open it",
