@@ -346,7 +346,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 func FuzzUnseal(f *testing.F) {
-	for _, v := range []any{Pass{Detail: strings.Repeat("x", 3000)}, pointsOf([]Sample{{At: time.Unix(1e9, 0)}}), heading{}, []Pending{{}}, []Allocation{{}}} {
+	for _, v := range []any{Pass{Detail: strings.Repeat("x", 30_000)}, pointsOf([]Sample{{At: time.Unix(1e9, 0)}}), heading{}, []Pending{{}}, []Allocation{{}}} {
 		sealed, err := seal("b", "k", v)
 		require.NoError(f, err)
 		f.Add(sealed[0], sealed[sealLength:])

@@ -21,8 +21,9 @@ const (
 
 	sealLength = 5
 
-	// squeezeFrom is the size in bytes from which compressing pays.
-	squeezeFrom = 1 << 10
+	// squeezeFrom is the size in bytes from which compressing pays: below, what
+	// a compressor needs to begin is more than the value.
+	squeezeFrom = 16 << 10
 
 	// maxValue bounds the JSON of one value, in bytes: what is written, and
 	// what is unpacked.
