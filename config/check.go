@@ -12,6 +12,7 @@ func (d *decoder) check(cfg *Config) {
 	if cfg.NetBox.TLSSkipVerify && cfg.NetBox.CAFile != "" {
 		d.complain("netbox.tls_skip_verify", "has no use for ca_file; keep ca_file and remove this")
 	}
+	d.checkServe(cfg.Serve)
 	names := map[string]int{}
 	for i, s := range cfg.Sources {
 		key := fmt.Sprintf("sources[%d]", i)

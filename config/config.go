@@ -12,6 +12,8 @@ type Config struct {
 	// none holds it, the first gets it.
 	Sources []Source `yaml:"sources" config:"required" doc:"Systems that hand out addresses. Where several claim one place and none holds it, the first in the list gets it."`
 
+	Serve Serve `yaml:"serve" doc:"For allocsync serve: when passes are made, and what is answered over HTTP."`
+
 	// Rules is what Parse was given to decode the rules into.
 	Rules any `yaml:"rules" doc:"How allocations become rows. Read in order; for each key the last rule that matches decides."`
 
@@ -38,6 +40,8 @@ type Source struct {
 
 	// Options is what the kind's function returned, filled in.
 	Options any `yaml:"options" doc:"Options of the kind."`
+
+	Schedule string `yaml:"schedule" doc:"For allocsync serve: when this source is read, in place of serve.schedule."`
 
 	Allow  Allow  `yaml:"allow" doc:"Which actions the source may take. What it may not is reported as held."`
 	Gone   Gone   `yaml:"gone" doc:"What happens to a row whose user the source no longer lists."`
@@ -81,6 +85,10 @@ func Default() Config {
 	return Config{
 		NetBox: NetBox{Timeout: time.Minute, PageSize: 1000, Batch: 50, Retries: 4},
 		Limits: limits,
+		Serve: Serve{
+			Schedule: "*/15 * * * *", Jitter: 10 * time.Second, Settle: 500 * time.Millisecond, Watch: true,
+			Listen: "127.0.0.1:8720", Grace: 30 * time.Second,
+		},
 		Sources: []Source{{
 			Allow:  Allow{Create: true, Update: true, Delete: true},
 			Gone:   Gone{Action: GoneDelete, After: 72 * time.Hour},

@@ -114,7 +114,7 @@ func TestVariables(t *testing.T) {
 	c, _ := mustParse(t, full+"limits: {count: '${SIZE}'}\n")
 	require.Equal(t, 500, c.Limits.Count)
 	_, _, err := parse(full + "${TOKEN}: x\n")
-	require.EqualError(t, err, "dir/a.yaml:7:1: ${TOKEN}: unknown key; valid are installation, netbox, limits, sources, rules", "keys are no place for variables")
+	require.EqualError(t, err, "dir/a.yaml:7:1: ${TOKEN}: unknown key; valid are installation, netbox, limits, sources, serve, rules", "keys are no place for variables")
 	_, _, err = parse(full + "limits: {count: '5'}\n")
 	require.Error(t, err, "a number in quotes is text, unless a variable is in it")
 }

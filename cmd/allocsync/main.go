@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // the image has no files of time zones
 )
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"allocsync/config"
+	"allocsync/metrics"
+	"allocsync/page"
+	"allocsync/state"
+	"allocsync/sync/worker"
+	"allocsync/webhook"
+)
+
+// serveFlags are the flags of `allocsync serve`.
+type serveFlags struct {
+	stateDir string
+}
+
+func (p *program) serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Stay up: sync on a schedule, when a hook asks, and when a source tells of a change",
+		Long: `serve stays up and keeps NetBox in step: on the schedules of the configuration,
+when NetBox or somebody else posts to a hook, and when a source that can do so
+tells of a change. It answers on the address serve.listen: a page that shows what
+it does, /metrics, /healthz and /readyz.
+
+SIGTERM and SIGINT end it, once the batch of writes in flight has been answered.
+SIGHUP, or a change of the file, makes it read the configuration again; one that
+is wrong is refused, and the old one stays in force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), f) },
+	}
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder for the history of passes (overrides serve.state_dir)")
+	return cmd
+}
+
+// service is the running worker.
+type service struct {
+	program *program
+	log     zerolog.Logger
+	store   *state.Store // nil: nothing is remembered
+	metrics *metrics.Metrics
+	loop    *worker.Loop
+	server  *webhook.Server
+	page    atomic.Pointer[http.Handler]
+
+	mu         sync.Mutex
+	generation *generation       // of the configuration in force
+	board      board             // what the page shows
+	approved   map[string]bool   // digests that wait for their pass
+	notices    map[string]string // by what they are about
+
+	runs int // counted for the logs; used by one pass at a time
+}
+
+// generation is a configuration in force, and what runs because of it.
+type generation struct {
+	*setting
+	schedules []plannedTicks
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+}
+
+func (p *program) serve(ctx context.Context, f serveFlags) error {
+	logger := zerolog.New(zerolog.SyncWriter(p.stderr)).With().Timestamp().Logger()
+	s := &service{
+		program: p, log: logger,
+		metrics: metrics.New(programVersion()), approved: map[string]bool{}, notices: map[string]string{},
+	}
+	set, err := p.load(p.configPath, newLogged(logger, p.stderr).retry)
+	if err != nil {
+		return err
+	}
+	schedules, err := ticksOf(set)
+	if err != nil {
+		return err
+	}
+	if f.stateDir == "" {
+		f.stateDir = set.config.Serve.StateDir
+	}
+	if err := s.openState(f.stateDir); err != nil {
+		return err
+	}
+	defer s.closeState()
+	s.loop = &worker.Loop{Run: s.run, Settle: set.config.Serve.Settle, Longest: 4 * set.config.Serve.Settle}
+	if s.server, err = webhook.Open(s.webhookOptions(set.config)); err != nil {
+		return err
+	}
+	s.warnOpen(set.config.Serve)
+	return s.work(ctx, set, schedules)
+}
+
+// work runs until ctx ends, and returns when nothing runs any more.
+func (s *service) work(ctx context.Context, set *setting, schedules []plannedTicks) error {
+	s.adopt(ctx, set, schedules)
+	s.recall()
+	notify := newNotifier(s.program.env)
+	var running sync.WaitGroup
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := make(chan error, 1)
+	running.Go(func() { failed <- s.server.Serve(serving) })
+	running.Go(func() { s.loop.Serve(serving) })
+	running.Go(func() { s.watchConfig(serving, notify) })
+	s.loop.Want(worker.Trigger{Kind: worker.KindStart})
+	s.log.Info().Str("version", programVersion()).Str("listen", s.server.Addr()).Str("metrics_listen", s.server.MetricsAddr()).Msg("allocsync is up")
+	notify.ready()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	notify.stopping()
+	s.log.Info().Msg("allocsync ends; a batch of writes in flight is waited for")
+	stop()
+	running.Wait()
+	s.abandon()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// adopt puts a configuration in force: schedules, watchers, hooks and page.
+func (s *service) adopt(ctx context.Context, set *setting, schedules []plannedTicks) {
+	s.abandon()
+	ctx, stop := context.WithCancel(ctx)
+	g := &generation{setting: set, schedules: schedules, stop: stop}
+	list := names(set.config)
+	s.mu.Lock()
+	s.generation = g
+	s.board.keep(set)
+	s.mu.Unlock()
+	s.loop.Configure(list)
+	s.metrics.Configure(list)
+	s.metrics.Reloaded(true, time.Now())
+	s.server.Configure(secretsOf(set.config.Serve), list)
+	handler := page.New(page.Options{
+		View: s.view, Search: s.search, Approve: s.approve,
+		ApproveToken: set.config.Serve.ApproveToken.Reveal(), ReadToken: set.config.Serve.PageToken.Reveal(),
+	})
+	s.page.Store(&handler)
+	s.keepState(list)
+	for _, t := range schedules {
+		g.running.Go(func() {
+			t.schedule.Serve(ctx, set.config.Serve.Jitter, func(time.Time) { s.loop.Want(t.trigger()) })
+		})
+	}
+	if set.config.Serve.Watch {
+		s.watchSources(ctx, g)
+	}
+	s.showNext()
+}
+
+// abandon ends what runs because of the configuration in force.
+func (s *service) abandon() {
+	s.mu.Lock()
+	g := s.generation
+	s.mu.Unlock()
+	if g != nil {
+		g.stop()
+		g.running.Wait()
+	}
+}
+
+func (s *service) current() *generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generation
+}
+
+// warnOpen says what somebody may not have meant.
+func (s *service) warnOpen(c config.Serve) {
+	if c.Listen == "" || loopback(c.Listen) {
+		return
+	}
+	if c.PageToken.Reveal() == "" {
+		s.log.Warn().Str("listen", c.Listen).Msg("whoever reaches this address may read the page: set serve.page_token, or listen on 127.0.0.1")
+	}
+	if c.TLSCertFile == "" {
+		s.log.Warn().Str("listen", c.Listen).Msg("this address is answered without TLS: set serve.tls_cert_file and serve.tls_key_file, or listen on 127.0.0.1 behind a proxy")
+	}
+}
+
+// notice puts a line at the top of the page, or takes it away where text is "".
+func (s *service) notice(about, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text == "" {
+		delete(s.notices, about)
+		return
+	}
+	s.notices[about] = text
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"allocsync/report"
+	"allocsync/state"
+	"allocsync/sync/worker"
+)
+
+// Bounds of what the board keeps for the page.
+const (
+	boardPasses  = 100
+	boardChanges = 2_000 // of each source
+	pendingLines = 500
+)
+
+// board is what the page shows: what every source last said and what is not
+// done about it. The service's lock guards it.
+type board struct {
+	running bool
+	since   time.Time
+	doing   string
+
+	version  string // of NetBox
+	sources  []boardSource
+	passes   []state.Pass // newest first
+	pending  []state.Pending
+	more     map[string]int // by digest: changes that pending does not list
+	networks []report.Utilisation
+	counts   []report.Count
+}
+
+// boardSource is what is known of one source.
+type boardSource struct {
+	name, owner, kind string
+
+	last    state.PassSource // of the last pass that asked it
+	asked   time.Time        // when that ended; the zero time means never
+	success time.Time
+	changed state.PassSource // of the last pass that changed anything
+	when    time.Time
+	state   string // in a few words
+
+	allocations []report.Allocation // as it last listed them
+	held        []report.DocumentHeld
+	undone      []report.DocumentChange
+}
+
+// keep makes the board that of a configuration: sources that stay keep what is
+// known of them.
+func (b *board) keep(set *setting) {
+	known := b.sources
+	b.sources = nil
+	for i, source := range set.sources {
+		one := boardSource{name: source.Name, owner: source.Owner, kind: set.config.Sources[i].Kind}
+		if at := slices.IndexFunc(known, func(s boardSource) bool { return s.owner == source.Owner }); at >= 0 {
+			one = known[at]
+		}
+		b.sources = append(b.sources, one)
+	}
+	b.count()
+}
+
+func (b *board) source(owner string) *boardSource {
+	for i := range b.sources {
+		if b.sources[i].owner == owner {
+			return &b.sources[i]
+		}
+	}
+	return nil
+}
+
+// end takes in what a pass said. r is nil where it said nothing of the plan.
+func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Report) {
+	b.running, b.doing = false, ""
+	b.passes = slices.Insert(b.passes, 0, p)
+	if len(b.passes) > boardPasses {
+		b.passes = b.passes[:boardPasses]
+	}
+	for _, said := range p.Sources {
+		if one := b.source(said.Owner); one != nil {
+			one.take(said, p.End, o)
+		}
+	}
+	if o.Proposal == nil {
+		return
+	}
+	for _, reading := range o.Proposal.Readings {
+		if one := b.source(reading.Source.Owner); one != nil && reading.Err == nil {
+			one.allocations = listed(reading)
+		}
+	}
+	b.count()
+	if r == nil || o.Err != nil {
+		return
+	}
+	b.version = o.Proposal.Version.String()
+	b.plan(o, *r)
+	b.suspend(g, p, o)
+}
+
+// take notes what a pass did for a source.
+func (s *boardSource) take(said state.PassSource, at time.Time, o worker.Outcome) {
+	s.last, s.asked, s.state = said, at, said.Answer
+	if said.Answer == string(worker.Complete) && said.Failed == 0 && o.Err == nil {
+		s.success, s.state = at, "in step"
+	}
+	if said.Created+said.Updated+said.Deleted > 0 {
+		s.changed, s.when = said, at
+	}
+}
+
+// plan replaces what is not done for the sources that were asked.
+func (b *board) plan(o worker.Outcome, r report.Report) {
+	for _, reading := range o.Proposal.Readings {
+		if one := b.source(reading.Source.Owner); one != nil {
+			one.held, one.undone = nil, nil
+		}
+	}
+	held, _ := report.Held(r, boardChanges*len(b.sources))
+	for _, h := range held {
+		if one := b.source(h.Change.Owner); one != nil {
+			one.held = append(one.held, h)
+		}
+	}
+	undone, _ := report.Undone(r, boardChanges*len(b.sources))
+	for _, c := range undone {
+		if one := b.source(c.Owner); one != nil {
+			one.undone = append(one.undone, c)
+		}
+	}
+}
+
+// suspend takes in a plan that waits for a person, and drops those whose
+// sources have been asked again since.
+func (b *board) suspend(g *generation, p state.Pass, o worker.Outcome) {
+	asked := map[string]bool{}
+	for _, reading := range o.Proposal.Readings {
+		asked[reading.Source.Owner] = true
+	}
+	b.pending = slices.DeleteFunc(b.pending, func(old state.Pending) bool {
+		return !slices.ContainsFunc(old.Owners, func(one state.PendingOwner) bool { return !asked[one.Owner] })
+	})
+	over := excessOf(o)
+	if len(over) == 0 {
+		return
+	}
+	pending := state.Pending{Digest: p.Digest, Asked: o.Only, Since: p.End}
+	for _, e := range over {
+		one := state.PendingOwner{Owner: e.Owner, Rows: e.Rows, Limit: e.Text}
+		for _, s := range o.Proposal.Plan.Sources {
+			if s.Owner == e.Owner {
+				one.Updates, one.Deletes = s.Update, s.Delete
+			}
+		}
+		pending.Owners = append(pending.Owners, one)
+	}
+	lines := 0
+	for _, c := range o.Proposal.Plan.Changes {
+		if lines++; lines <= pendingLines {
+			pending.Changes = append(pending.Changes, c.String())
+		}
+	}
+	b.more = map[string]int{pending.Digest: max(0, lines-pendingLines)}
+	b.pending = append(b.pending, pending)
+}
+
+// count counts what is in use, of all that the sources last said.
+func (b *board) count() {
+	var all []report.Allocation
+	for _, s := range b.sources {
+		all = append(all, s.allocations...)
+	}
+	usage := report.UsageOf(all)
+	b.networks, b.counts = usage.Prefixes, usage.Counts
+}

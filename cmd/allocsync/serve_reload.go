@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"allocsync/config"
+)
+
+// recheck is how often the configuration file is looked at. Looking at its
+// contents works for every way in which a file is replaced: by a rename, by a
+// link that a container's mount changes, by an editor.
+const recheck = 5 * time.Second
+
+// watchConfig reads the configuration again on SIGHUP, and when the file has
+// changed.
+func (s *service) watchConfig(ctx context.Context, notify notifier) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	ticker := time.NewTicker(recheck)
+	defer ticker.Stop()
+	known := fingerprint(s.program.configPath)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		case <-ticker.C:
+			if now := fingerprint(s.program.configPath); now == known {
+				continue
+			}
+		}
+		known = fingerprint(s.program.configPath)
+		s.reload(ctx)
+		notify.ready()
+	}
+}
+
+// fingerprint tells contents of a file apart; "" where it cannot be read.
+func fingerprint(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return string(sum[:])
+}
+
+// reload puts the configuration of the file in force, or says why it stays as
+// it was.
+func (s *service) reload(ctx context.Context) {
+	set, err := s.program.load(s.program.configPath, newLogged(s.log, s.program.stderr).retry)
+	var schedules []plannedTicks
+	if err == nil {
+		schedules, err = ticksOf(set)
+	}
+	if err != nil {
+		s.log.Error().Err(err).Msg("the new configuration is refused; the old one stays in force")
+		s.metrics.Reloaded(false, time.Now())
+		s.notice("configuration", "The configuration file was changed and is refused; the old configuration stays in force. "+err.Error())
+		return
+	}
+	before := s.current().config.Serve
+	s.adopt(ctx, set, schedules)
+	s.notice("configuration", "")
+	s.log.Info().Msg("a new configuration is in force")
+	for _, key := range needRestart(before, set.config.Serve) {
+		s.log.Warn().Str("key", "serve."+key).Msg("a change of this key takes a restart")
+		s.notice("configuration", "serve."+key+" was changed, which takes a restart.")
+	}
+	s.loop.Want(startTrigger("new configuration"))
+}
+
+// needRestart lists the keys that differ and are read at the start only.
+func needRestart(a, b config.Serve) []string {
+	var keys []string
+	for _, k := range []struct {
+		name    string
+		differs bool
+	}{
+		{"listen", a.Listen != b.Listen}, {"metrics_listen", a.MetricsListen != b.MetricsListen},
+		{"tls_cert_file", a.TLSCertFile != b.TLSCertFile}, {"tls_key_file", a.TLSKeyFile != b.TLSKeyFile},
+		{"state_dir", a.StateDir != b.StateDir}, {"settle", a.Settle != b.Settle},
+	} {
+		if k.differs {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
+}

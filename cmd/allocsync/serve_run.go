@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"allocsync/metrics"
+	"allocsync/netbox"
+	"allocsync/report"
+	"allocsync/state"
+	"allocsync/sync/plan"
+	"allocsync/sync/worker"
+)
+
+// newLogged is a progress that logs, wherever it writes to.
+func newLogged(logger zerolog.Logger, w io.Writer) *progress {
+	return &progress{w: w, log: logger}
+}
+
+// run makes the passes that are wanted: first those that were approved, each of
+// exactly the sources of its plan, and then one for everything else.
+func (s *service) run(ctx context.Context, w worker.Wanted) {
+	approvals := s.takeApproved()
+	for _, p := range approvals {
+		s.pass(ctx, p.Asked, p.Digest, worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "digest " + p.Digest}}})
+	}
+	w.Triggers = slices.DeleteFunc(slices.Clone(w.Triggers), func(t worker.Trigger) bool { return t.Kind == worker.KindApproval })
+	if len(w.Triggers) > 0 && ctx.Err() == nil {
+		s.pass(ctx, w.Sources, "", w)
+	}
+}
+
+// pass makes one pass and tells everybody.
+func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) {
+	g := s.current()
+	s.runs++
+	logger := s.log.With().Int("run", s.runs).Str("trigger", w.String()).Logger()
+	logged := newLogged(logger, s.program.stderr)
+	pass := g.pass(only, logged)
+	pass.Apply.Grace = g.config.Serve.Grace
+	pass.Phase = func(ph worker.Phase) {
+		s.doing(ph.Text)
+		logged.phase(ph)
+	}
+	s.begin()
+	outcome := pass.Run(ctx, approve)
+	s.end(g, w, outcome)
+	s.tell(logger, outcome)
+	s.loop.Finished(outcome.Asked, outcome.Again())
+}
+
+// tell logs what became of a pass.
+func (s *service) tell(logger zerolog.Logger, o worker.Outcome) {
+	verdict := o.Verdict()
+	event := logger.Info()
+	if verdict == worker.Partly || verdict == worker.OverLimits {
+		event = logger.Warn()
+	}
+	if verdict == worker.Failed {
+		event = logger.Error().Err(o.Err)
+	}
+	for _, one := range o.Sources() {
+		event = event.Dict(one.Name, zerolog.Dict().
+			Str("answer", string(one.Answer)).Int("allocations", one.Allocations).Int("rows", one.Rows).
+			Int("created", one.Created).Int("updated", one.Updated).Int("deleted", one.Deleted).
+			Int("held", one.Held).Int("failed", one.Failed))
+	}
+	event.Dur("took_ms", o.Ended.Sub(o.Started)).Int("requests", o.Requests).Str("outcome", string(verdict)).Msg("pass " + string(verdict))
+	if verdict == worker.OverLimits {
+		logger.Warn().Str("digest", o.Proposal.Plan.Digest()).Msg("a source is over its limits: approve the digest on the page, or with allocsync sync --approve")
+	}
+}
+
+// end keeps what a pass said, in memory, in the state folder and in metrics.
+func (s *service) end(g *generation, w worker.Wanted, o worker.Outcome) {
+	record := recordOf(w, o)
+	saved, err := s.store.AddPass(record)
+	if err != nil {
+		s.stateFault(err)
+		saved = record
+	}
+	r := s.reportOf(g, o)
+	usage := s.allocationsOf(o)
+	s.mu.Lock()
+	s.board.end(g, saved, o, r)
+	pending := slices.Clone(s.board.pending)
+	s.mu.Unlock()
+	s.savePass(o, pending, usage)
+	s.observe(g, w, o)
+	s.showNext()
+}
+
+// reportOf is the report of a pass; without a proposal there is none.
+func (s *service) reportOf(g *generation, o worker.Outcome) *report.Report {
+	if o.Proposal == nil {
+		return nil
+	}
+	r := reporter{setting: g.setting, started: o.Started, before: g.client.Stats()}
+	if errors.Is(o.Err, worker.ErrNoSource) {
+		out := r.unread(o.Proposal)
+		return &out
+	}
+	out := r.report(o.Proposal, o.Result)
+	return &out
+}
+
+// recordOf is what history keeps of a pass.
+func recordOf(w worker.Wanted, o worker.Outcome) state.Pass {
+	p := state.Pass{
+		Start: o.Started, End: o.Ended, Asked: o.Only,
+		Requests: o.Requests, RowsRead: o.RowsRead, RowsWritten: o.RowsWritten, Outcome: string(o.Verdict()),
+	}
+	if len(w.Triggers) > 0 {
+		p.Trigger, p.Detail = w.Triggers[0].Kind, w.Triggers[0].Detail
+		if more := len(w.Triggers) - 1 + w.More; more > 0 {
+			p.Detail += fmt.Sprintf(", and %d more", more)
+		}
+	}
+	switch {
+	case o.Err != nil:
+		p.Error = o.Err.Error()
+	case o.Result != nil && o.Result.Err != nil:
+		p.Error = o.Result.Err.Error()
+	}
+	if o.Proposal != nil {
+		p.Digest = o.Proposal.Plan.Digest()
+	}
+	for _, one := range o.Sources() {
+		p.Sources = append(p.Sources, state.PassSource{
+			Name: one.Name, Owner: one.Owner, Answer: string(one.Answer), Missing: one.Missing,
+			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
+			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Held: one.Held, Failed: one.Failed, Took: one.Took,
+		})
+	}
+	return p
+}
+
+// observe counts a pass.
+func (s *service) observe(g *generation, w worker.Wanted, o worker.Outcome) {
+	p := metrics.Pass{Start: o.Started, End: o.Ended, Outcome: string(o.Verdict())}
+	if len(w.Triggers) > 0 {
+		p.Trigger = w.Triggers[0].Kind
+	}
+	for _, one := range o.Sources() {
+		p.Sources = append(p.Sources, metrics.Source{
+			Name: one.Name, Answer: string(one.Answer), OverLimits: one.Excess != "",
+			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
+			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Held: one.Held, Failed: one.Failed, Took: one.Took,
+		})
+	}
+	s.metrics.Pass(p)
+	s.metrics.Running(false)
+	s.metrics.Requests(requestsOf(g.client.Stats()))
+}
+
+func requestsOf(s netbox.Stats) map[metrics.Request]uint64 {
+	counts := make(map[metrics.Request]uint64, len(s.Ended))
+	for r, n := range s.Ended {
+		counts[metrics.Request(r)] = n
+	}
+	return counts
+}
+
+// showNext says when the next pass is due.
+func (s *service) showNext() {
+	g := s.current()
+	var first time.Time
+	now := time.Now()
+	for _, t := range g.schedules {
+		if at := t.schedule.Next(now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	s.metrics.Next(first)
+}
+
+// excessOf lists the sources that are over their limits.
+func excessOf(o worker.Outcome) []plan.Excess {
+	if o.Proposal == nil || o.Proposal.Excess == nil {
+		return nil
+	}
+	return o.Proposal.Excess.Sources
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"allocsync/sources"
+	"allocsync/sync/worker"
+)
+
+// plannedTicks is a schedule and the sources that it is for.
+type plannedTicks struct {
+	schedule worker.Schedule
+	sources  []string // empty means all
+}
+
+func (t plannedTicks) trigger() worker.Trigger {
+	return worker.Trigger{Kind: worker.KindSchedule, Detail: t.schedule.String(), Sources: t.sources}
+}
+
+// ticksOf makes the schedules of a configuration: one for each source that has
+// its own, and one for all the others.
+func ticksOf(s *setting) ([]plannedTicks, error) {
+	var list []plannedTicks
+	var others []string
+	zone := s.config.Serve.TimeZone
+	for i, source := range s.config.Sources {
+		if source.Schedule == "" {
+			others = append(others, source.Name)
+			continue
+		}
+		schedule, err := worker.ParseSchedule(source.Schedule, zone)
+		if err != nil {
+			return nil, s.config.Problem(fmt.Sprintf("sources[%d].schedule", i), err.Error())
+		}
+		list = append(list, plannedTicks{schedule, []string{source.Name}})
+	}
+	if s.config.Serve.Schedule == "" || len(others) == 0 {
+		return list, nil
+	}
+	schedule, err := worker.ParseSchedule(s.config.Serve.Schedule, zone)
+	if err != nil {
+		return nil, s.config.Problem("serve.schedule", err.Error())
+	}
+	if len(list) == 0 {
+		others = nil // all: one pass, whose plan spans all of them
+	}
+	return append(list, plannedTicks{schedule, others}), nil
+}
+
+// next is when a source is due by the schedules; the zero time means never.
+func (g *generation) next(source string, after time.Time) time.Time {
+	for _, t := range g.schedules {
+		for _, name := range t.sources {
+			if name == source {
+				return t.schedule.Next(after)
+			}
+		}
+		if len(t.sources) == 0 {
+			return t.schedule.Next(after)
+		}
+	}
+	return time.Time{}
+}
+
+// scheduleOf is the schedule of a source as the configuration writes it.
+func (g *generation) scheduleOf(source string) string {
+	for _, t := range g.schedules {
+		for _, name := range t.sources {
+			if name == source {
+				return t.schedule.String()
+			}
+		}
+		if len(t.sources) == 0 {
+			return t.schedule.String()
+		}
+	}
+	return ""
+}
+
+// watchSources has every source that can do so tell of its changes.
+func (s *service) watchSources(ctx context.Context, g *generation) {
+	for _, source := range g.sources {
+		watcher, ok := source.Source.(sources.Watcher)
+		if !ok {
+			continue
+		}
+		g.running.Go(func() {
+			err := watcher.Watch(ctx, func() {
+				s.loop.Want(worker.Trigger{Kind: worker.KindEvent, Detail: source.Name + ": something changed", Sources: []string{source.Name}})
+			})
+			if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+				s.log.Error().Err(err).Str("source", source.Name).Msg("the source cannot be watched; its schedule remains")
+				s.notice("watch "+source.Name, fmt.Sprintf("%s cannot be watched: %v. Its schedule remains.", source.Name, err))
+			}
+		})
+	}
+}
+
+// loopback reports whether an address to listen on is reached from this
+// machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

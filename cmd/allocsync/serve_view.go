@@ -1,0 +1,267 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"allocsync/page"
+	"allocsync/report"
+	"allocsync/state"
+	"allocsync/sync/worker"
+)
+
+// begin and doing say on the page that a pass runs.
+func (s *service) begin() {
+	s.metrics.Running(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.board.running, s.board.since = true, time.Now()
+}
+
+func (s *service) doing(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.board.doing = text
+}
+
+// view is what the page shows now.
+func (s *service) view() page.View {
+	s.mu.Lock()
+	g, b := s.generation, s.board
+	b.passes, b.pending, b.sources = slices.Clone(b.passes), slices.Clone(b.pending), slices.Clone(b.sources)
+	notices := slices.Collect(maps.Values(s.notices))
+	s.mu.Unlock()
+	slices.Sort(notices)
+	now := time.Now()
+	v := page.View{
+		Installation: g.config.Installation, Version: programVersion(),
+		NetBoxURL: g.config.NetBox.URL, NetBoxVersion: b.version,
+		Now: now, Running: b.running, Since: b.since, Doing: b.doing, Notices: notices,
+	}
+	for _, one := range b.sources {
+		v.Sources = append(v.Sources, one.view(g, now))
+		v.Plan.Held = append(v.Plan.Held, heldView(one.held)...)
+		v.Plan.Changes = append(v.Plan.Changes, changesView(one.undone)...)
+		if one.asked.After(v.Plan.At) {
+			v.Plan.At = one.asked
+		}
+		if next := g.next(one.name, now); !next.IsZero() && (v.Next.IsZero() || next.Before(v.Next)) {
+			v.Next = next
+		}
+	}
+	for _, p := range b.passes {
+		v.Passes = append(v.Passes, passView(p))
+	}
+	for _, p := range b.pending {
+		v.Pending = append(v.Pending, pendingView(p, b.more[p.Digest]))
+	}
+	v.Networks, v.Types = s.networksView(b.networks), s.typesView(b.counts)
+	return v
+}
+
+func (s boardSource) view(g *generation, now time.Time) page.Source {
+	return page.Source{
+		Name: s.name, Owner: s.owner, Kind: s.kind,
+		Answer: s.last.Answer, Reasons: s.last.Missing, Asked: s.asked, Success: s.success, Took: s.last.Took,
+		Allocations: s.last.Allocations, Rows: s.last.Rows, InStep: s.last.InStep,
+		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
+		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
+		Next: g.next(s.name, now), Schedule: g.scheduleOf(s.name),
+	}
+}
+
+func changeView(c report.DocumentChange) page.Change {
+	return page.Change{
+		Owner: c.Owner, Action: c.Action, Kind: c.Kind, Address: c.Address, VRF: c.VRF, UsedBy: c.UsedBy,
+		Reason: c.Reason, Fields: fieldsView(c.Fields), RowID: c.ID, Status: c.Status, Detail: c.Detail,
+	}
+}
+
+func changesView(list []report.DocumentChange) []page.Change {
+	out := make([]page.Change, len(list))
+	for i, c := range list {
+		out[i] = changeView(c)
+	}
+	return out
+}
+
+func heldView(list []report.DocumentHeld) []page.Held {
+	out := make([]page.Held, len(list))
+	for i, h := range list {
+		out[i] = page.Held{Change: changeView(h.Change), Advice: h.Advice, Note: h.Note}
+		out[i].Reason, out[i].Status = h.Reason, ""
+		if h.Row != nil {
+			out[i].InTheWay = page.Row{Kind: h.Change.Kind, ID: h.Row.ID, Fields: fieldsView(h.Row.Fields)}
+		}
+	}
+	return out
+}
+
+func fieldsView(list []report.DocumentField) []page.Field {
+	out := make([]page.Field, len(list))
+	for i, f := range list {
+		out[i] = page.Field(f)
+	}
+	return out
+}
+
+func passView(p state.Pass) page.Pass {
+	v := page.Pass{
+		ID: p.ID, Start: p.Start, End: p.End, Trigger: p.Trigger, Detail: p.Detail, Asked: p.Asked,
+		Requests: p.Requests, RowsRead: p.RowsRead, RowsWritten: p.RowsWritten, Outcome: p.Outcome, Error: p.Error, Digest: p.Digest,
+	}
+	for _, s := range p.Sources {
+		v.Sources = append(v.Sources, page.PassSource(s))
+	}
+	return v
+}
+
+func pendingView(p state.Pending, more int) page.Pending {
+	v := page.Pending{Digest: p.Digest, Asked: p.Asked, Since: p.Since, Changes: p.Changes, More: more}
+	for _, o := range p.Owners {
+		v.Owners = append(v.Owners, page.PendingOwner{Owner: o.Owner, Rows: o.Rows, Updates: o.Updates, Deletes: o.Deletes, Limit: o.Limit})
+	}
+	return v
+}
+
+func (s *service) networksView(list []report.Utilisation) []page.Network {
+	var out []page.Network
+	for _, u := range list {
+		n := page.Network{Source: u.Source, Network: u.Network, Prefix: u.Prefix.String(), NAT: u.NAT, Used: u.Used, Samples: s.history(networkSeries(u))}
+		if capacity, exact := u.Capacity(); exact {
+			n.Capacity = float64(capacity)
+		} else {
+			n.Capacity = math.Exp2(float64(u.Prefix.Addr().BitLen() - u.Prefix.Bits()))
+		}
+		for _, t := range u.ByType {
+			n.ByType = append(n.ByType, page.Count(t))
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func (s *service) typesView(counts []report.Count) []page.Type {
+	types := map[string]*page.Type{}
+	for _, c := range counts {
+		t := types[c.Type]
+		if t == nil {
+			t = &page.Type{Type: c.Type, Samples: s.history(typeSeries(c.Type))}
+			types[c.Type] = t
+		}
+		t.IPv4, t.IPv6, t.Prefixes = t.IPv4+c.IPv4, t.IPv6+c.IPv6, t.Prefixes+c.Prefixes
+	}
+	var out []page.Type
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		out = append(out, *types[name])
+	}
+	return out
+}
+
+// history is what a series held; nothing where it cannot be read, which the
+// page can do without.
+func (s *service) history(series string) []page.Sample {
+	samples, err := s.store.Samples(series)
+	if err != nil {
+		return nil
+	}
+	list := make([]page.Sample, len(samples))
+	for i, x := range samples {
+		list[i] = page.Sample(x)
+	}
+	return list
+}
+
+// search finds allocations by address, prefix, or a part of who uses them.
+func (s *service) search(query string) []page.Hit {
+	query = strings.TrimSpace(query)
+	if query == "" {
+		return nil
+	}
+	fits := fitting(query)
+	s.mu.Lock()
+	sources := slices.Clone(s.board.sources)
+	s.mu.Unlock()
+	var hits []page.Hit
+	for _, source := range sources {
+		held := map[string]string{}
+		for _, c := range source.undone {
+			held[c.Kind+c.Address] = c.Status
+		}
+		for _, h := range source.held {
+			held[h.Change.Kind+h.Change.Address] = "held: " + h.Reason
+		}
+		for _, a := range source.allocations {
+			if !fits(a) {
+				continue
+			}
+			hits = append(hits, page.Hit{
+				Source: a.Source, Address: a.Prefix.String(), Network: a.Network, Project: a.Project, Name: a.Name, Type: a.Type,
+				MAC: string(a.MAC), UsedBy: string(a.UsedBy), Kind: a.Kind.String(), State: held[a.Kind.String()+a.Prefix.String()],
+			})
+			if len(hits) > page.SearchLimit {
+				return hits
+			}
+		}
+	}
+	return hits
+}
+
+// fitting is what fits a query: an address is held by a prefix and equal to an
+// address, a prefix holds what lies in it, anything else is part of a name.
+func fitting(query string) func(report.Allocation) bool {
+	if addr, err := netip.ParseAddr(query); err == nil {
+		addr = addr.Unmap()
+		return func(a report.Allocation) bool {
+			return a.Prefix.Addr() == addr || a.Prefix.Contains(addr) && a.Prefix == a.Prefix.Masked()
+		}
+	}
+	if prefix, err := netip.ParsePrefix(query); err == nil {
+		prefix = prefix.Masked()
+		return func(a report.Allocation) bool { return prefix.Contains(a.Prefix.Addr()) }
+	}
+	query = strings.ToLower(query)
+	return func(a report.Allocation) bool {
+		for _, text := range []string{string(a.UsedBy), a.Name, string(a.MAC), a.Network, a.Project} {
+			if strings.Contains(strings.ToLower(text), query) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// approve takes an approval from the page: the pass follows at once.
+func (s *service) approve(digest string) error {
+	s.mu.Lock()
+	known := slices.ContainsFunc(s.board.pending, func(p state.Pending) bool { return p.Digest == digest })
+	if known {
+		s.approved[digest] = true
+	}
+	s.mu.Unlock()
+	if !known {
+		return fmt.Errorf("no plan with this digest waits any more: the sources or NetBox have changed since; look at what is planned now")
+	}
+	s.log.Info().Str("digest", digest).Msg("a plan was approved on the page")
+	s.loop.Want(worker.Trigger{Kind: worker.KindApproval, Detail: "digest " + digest})
+	return nil
+}
+
+// takeApproved takes the plans that were approved and not yet dealt with.
+func (s *service) takeApproved() []state.Pending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []state.Pending
+	for _, p := range s.board.pending {
+		if s.approved[p.Digest] {
+			list = append(list, p)
+		}
+	}
+	clear(s.approved)
+	return list
+}
