@@ -170,6 +170,9 @@ func historyOf(samples []Sample) history {
 		b.WriteString(strconv.FormatFloat(100*float64(s.At.Sub(first.At))/float64(whole), 'f', 1, 64) + "," + strconv.FormatFloat(y, 'f', 1, 64))
 	}
 	text := number(int(first.Used)) + " → " + number(int(last.Used)) + " in " + cmp.Or(span(whole), "a moment")
+	if least == most {
+		text = number(int(most)) + " for " + cmp.Or(span(whole), "a moment")
+	}
 	if least < min(first.Used, last.Used) || most > max(first.Used, last.Used) {
 		text += ", between " + number(int(least)) + " and " + number(int(most))
 	}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -141,6 +142,15 @@ type hitRow struct {
 	Hit
 	Where string
 	Row   rowLink
+}
+
+// About is what else is known of the user of an address, in one line.
+func (h hitRow) About() string {
+	parts := []string{h.Type, h.Name, h.MAC}
+	if h.Project != "" {
+		parts = append(parts, "project "+h.Project)
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
 func (s *site) search(w http.ResponseWriter, r *http.Request) {

@@ -87,7 +87,7 @@ func TestChromiumLoads(t *testing.T) {
 	for name, v := range map[string]page.View{"sample": sample(), "long": longNames(), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			s := newShown(t, v)
-			for _, width := range []int{1280, 768, 360} {
+			for _, width := range []int{1280, 961, 768, 360} {
 				s.size(t, width, 800)
 				for _, scheme := range []string{"light", "dark"} {
 					s.media(t, "prefers-color-scheme", scheme)

@@ -39,18 +39,22 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// when is a moment as seen from now. The full date is always there: a page
-// that stays open must not go on saying "just now".
+// when is a moment as seen from now. The moment itself is always there: a page
+// that stays open, or on paper, must not go on saying "just now".
 func when(now, t time.Time) template.HTML {
 	if t.IsZero() {
 		return `<span class="none">–<span class="unseen"> (none)</span></span>`
 	}
 	t, now = t.UTC(), now.UTC()
-	layout := "2006-01-02 15:04:05"
+	layout := "2006-01-02 15:04"
 	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
 		layout = "15:04:05"
 	}
-	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `">` + t.Format(layout) + ` UTC</time> <small>` + away(t.Sub(now)) + `</small>`)
+	text := template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `">` + t.Format(layout) + ` UTC</time>`)
+	if t.Equal(now) {
+		return text
+	}
+	return text + template.HTML(` <small>`+away(t.Sub(now))+`</small>`)
 }
 
 // away is how far a moment is: "in 4 min", "2 h ago".
