@@ -257,6 +257,7 @@ func TestLoopIsBounded(t *testing.T) {
 	}
 	before := fill(2_000)
 	after := fill(1_000_000)
+	runtime.KeepAlive(l)
 	require.Less(t, after, before+1<<20)
 
 	synctest.Test(t, func(t *testing.T) {
@@ -363,5 +364,25 @@ func TestLoopRetries(t *testing.T) {
 		r.Configure([]string{"a", "c"})
 		time.Sleep(time.Hour)
 		require.Len(t, r.list(), 5)
+	})
+}
+
+// A retry that nobody says anything of is not tried again by itself.
+func TestLoopRetryThatIsNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		l := &worker.Loop{}
+		l.Run = func(context.Context, worker.Wanted) {
+			if runs.Add(1) == 1 {
+				l.Finished(nil, []string{"a"})
+			}
+			time.Sleep(time.Second)
+		}
+		l.Configure([]string{"a"})
+		l.Want(want(worker.KindStart))
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		l.Serve(ctx)
+		require.Equal(t, int32(2), runs.Load())
 	})
 }
