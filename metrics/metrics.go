@@ -26,6 +26,8 @@ const (
 	// NetBox has a few.
 	maxRequestKinds = 60
 
+	fileEnding = ".prom" // of what the textfile collector reads
+
 	// other stands for words that are not among those of a label.
 	other = "other"
 )
@@ -107,6 +109,9 @@ func (m *Metrics) Handler() http.Handler {
 // end in .prom for that. What there is of the process and of Go is left out:
 // node_exporter has its own of those names.
 func (m *Metrics) WriteFile(path string) error {
+	if !strings.HasSuffix(path, fileEnding) {
+		return fmt.Errorf("write metrics file: the name of %s has to end in %s, or node_exporter passes it over", path, fileEnding)
+	}
 	if err := prometheus.WriteToTextfile(path, m.own); err != nil {
 		return fmt.Errorf("write metrics file: %w", err)
 	}
