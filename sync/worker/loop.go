@@ -73,8 +73,8 @@ func (w Wanted) String() string {
 // no more than a bounded amount of memory, however much is wanted, and has no
 // goroutine of its own.
 //
-// Set the fields before anything is called; its methods are safe for concurrent
-// use.
+// Set the fields and call Configure before anything else: without it there are
+// no sources that a Trigger could name. The methods are safe for concurrent use.
 type Loop struct {
 	// Run does what is wanted. It should call Finished at its end.
 	Run func(ctx context.Context, w Wanted)
