@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"allocsync/fixtures"
+)
+
+const (
+	hookSecret   = "a-secret-of-the-webhook"
+	resyncToken  = "a-token-for-resyncing"
+	pageToken    = "a-password-of-the-page"
+	approveToken = "a-token-for-approvals"
+)
+
+// running is what a program that runs has written so far.
+type running struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *running) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *running) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// served is `allocsync serve` in a lab.
+type served struct {
+	*lab
+	t    *testing.T
+	log  *running
+	stop context.CancelFunc
+	over chan struct{} // closed when it has ended, with code
+	code int
+	base string
+	http *http.Client
+}
+
+// serve starts the program, with further lines below serve:, and waits until
+// its first pass is done.
+func (l *lab) serve(t *testing.T, lines ...string) *served {
+	t.Helper()
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	if !strings.Contains(string(text), "serve:") {
+		l.write(t, string(text)+"serve:\n  listen: 127.0.0.1:0\n  schedule: \"\"\n  settle: 20ms\n  state_dir: "+filepath.Join(l.folder, "state")+
+			"\n  netbox_secret: "+hookSecret+"\n  resync_token: "+resyncToken+"\n  page_token: "+pageToken+"\n  approve_token: "+approveToken+"\n  "+strings.Join(lines, "\n  ")+"\n")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	s := &served{lab: l, t: t, log: &running{}, stop: stop, over: make(chan struct{}), http: &http.Client{
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"NETBOX_TOKEN": labToken, "ALLOCSYNC_CONFIG": l.config}[name]
+		return v, ok
+	}
+	go func() {
+		defer close(s.over)
+		s.code = run(ctx, []string{"serve"}, env, strings.NewReader(""), io.Discard, s.log)
+	}()
+	t.Cleanup(s.end)
+	address := regexp.MustCompile(`"listen":"([^"]+)"`)
+	s.eventually("listens", func() bool { return address.MatchString(s.log.String()) })
+	s.base = "http://" + address.FindStringSubmatch(s.log.String())[1]
+	s.eventually("is ready", func() bool { code, _ := s.get("/readyz"); return code == http.StatusOK })
+	return s
+}
+
+// end stops the program and waits for its end.
+func (s *served) end() {
+	s.stop()
+	select {
+	case <-s.over:
+	case <-time.After(20 * time.Second):
+		s.t.Error("serve does not end")
+	}
+}
+
+func (s *served) eventually(what string, is func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, is, 20*time.Second, 5*time.Millisecond, "it never %s\n%s", what, s.log)
+}
+
+func (s *served) passes() int { return strings.Count(s.log.String(), `"message":"pass `) }
+
+func (s *served) do(method, path, body string, header ...string) (int, string) {
+	request, err := http.NewRequest(method, s.base+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return response.StatusCode, string(text)
+}
+
+func (s *served) get(path string) (int, string) {
+	return s.do(http.MethodGet, path, "", "Authorization", "Bearer "+pageToken)
+}
+
+func signed(body string) string {
+	mac := hmac.New(sha512.New, []byte(hookSecret))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func TestServe(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(network("brnat", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	s := l.serve(t)
+	require.Len(t, l.addresses(t), 2)
+
+	// A hook with the token makes a pass; one without does not.
+	l.lxd.Set(network("brnat", "10.1.2.1/24"), instance("u1", "10.1.2.10"), instance("u2", "10.1.2.11"))
+	code, _ := s.do(http.MethodPost, "/hooks/resync", "")
+	require.Equal(t, http.StatusUnauthorized, code)
+	code, _ = s.do(http.MethodPost, "/hooks/resync?source=lab", "", "Authorization", "Bearer "+resyncToken)
+	require.Equal(t, http.StatusAccepted, code)
+	s.eventually("makes the row", func() bool { return len(l.addresses(t)) == 3 })
+
+	// The page, with its token only.
+	code, _ = s.do(http.MethodGet, "/", "")
+	require.Equal(t, http.StatusUnauthorized, code)
+	code, text := s.get("/")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, text, "10.1.2.0/24")
+	code, text = s.get("/search?q=10.1.2.11")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, text, "/1.0/instances/u2")
+	_, text = s.get("/metrics")
+	require.Contains(t, text, `allocsync_source_changes_total{action="create",source="lab"} `)
+
+	s.end()
+	require.Zero(t, s.code)
+	for _, secret := range []string{hookSecret, resyncToken, pageToken, approveToken, labToken} {
+		require.NotContains(t, s.log.String(), secret)
+	}
+}
+
+// NetBox's word of what allocsync has just written makes no pass; that of a
+// person's edit does, and the edit is put right.
+func TestServePutsEditsRight(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(network("brnat", "10.1.2.1/24"), instance("u1", "10.1.2.10"))
+	s := l.serve(t, "watch: false")
+	s.eventually("ends the first pass", func() bool { return s.passes() == 1 })
+	hook := func(id, request string) {
+		body := fmt.Sprintf(`{"event":"updated","model":"ipaddress","object_type":"ipam.ipaddress","timestamp":%q,"request":{"id":%q,"user":"alice"},"data":{"id":%s,"custom_fields":{"sync_owner":"dc1/lab"}}}`,
+			time.Now().UTC().Format(time.RFC3339Nano), request, id)
+		code, text := s.do(http.MethodPost, "/hooks/netbox", body, "X-Hook-Signature", signed(body), "Content-Type", "application/json")
+		require.Equal(t, http.StatusAccepted, code, text)
+	}
+	row := l.addresses(t)[1]
+	id := fmt.Sprint(row["id"])
+	l.call(t, http.MethodPatch, "/api/ipam/ip-addresses/"+id+"/", `{"custom_fields": {"used_by": "/edited/by/hand"}}`, nil)
+	hook(id, "00000000-0000-4000-8000-00000000aaaa")
+	s.eventually("puts it right", func() bool {
+		return !strings.Contains(mustJSON(t, l.addresses(t)), "/edited/by/hand")
+	})
+	s.eventually("ends the pass", func() bool { return s.passes() == 2 })
+
+	code, _ := s.do(http.MethodPost, "/hooks/netbox", "{}", "X-Hook-Signature", signed("{ }"))
+	require.Equal(t, http.StatusUnauthorized, code)
+	require.Equal(t, 2, s.passes())
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// A plan over the limits waits, also over a restart, and is carried out when a
+// person approves it on the page.
+func TestServeApproval(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	rows := []fixtures.Row{instance("keep", "10.1.2.9")}
+	for n := 10; n < 30; n++ {
+		rows = append(rows, instance(fmt.Sprint("x", n), fmt.Sprintf("10.1.2.%d", n)))
+	}
+	l.lxd.Set(rows...)
+	l.mustRun(t, exitInStep, "sync")
+	l.lxd.Set(instance("keep", "10.1.2.9"))
+	s := l.serve(t, "watch: false")
+	require.Len(t, l.addresses(t), 21, "nothing is deleted without approval")
+	s.end()
+
+	s = l.serve(t)
+	s.eventually("has looked again", func() bool { return s.passes() > 0 })
+	_, text := s.get("/")
+	digest := regexp.MustCompile(`name="digest" value="([0-9a-f]+)"`).FindStringSubmatch(text)
+	require.NotNil(t, digest, text)
+	form := url.Values{"digest": {digest[1]}, "token": {approveToken}}
+	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`).FindAllStringSubmatch(text, -1) {
+		form.Set(m[1], m[2])
+	}
+	code, text := s.do(http.MethodPost, "/approve", form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer "+pageToken)
+	require.Equal(t, http.StatusSeeOther, code, text)
+	s.eventually("deletes what was approved", func() bool { return len(l.addresses(t)) == 1 })
+	s.eventually("shows it", func() bool { _, text := s.get("/"); return !strings.Contains(text, `name="digest"`) })
+}
+
+// A new configuration is put in force; a wrong one is refused and the old one
+// goes on.
+func TestServeReload(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	s := l.serve(t)
+	good, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	hangUp := func() { require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP)) }
+
+	l.write(t, string(good)+"rules: [{set: {status: nonsense}}]\n")
+	hangUp()
+	s.eventually("refuses it", func() bool { return strings.Contains(s.log.String(), "the old one stays in force") })
+	_, text := s.get("/")
+	require.Contains(t, text, "is refused")
+
+	l.write(t, string(good)+"rules: [{set: {description: \"made by a rule\"}}]\n")
+	hangUp()
+	s.eventually("follows the new rule", func() bool { return strings.Contains(mustJSON(t, l.addresses(t)), "made by a rule") })
+	_, text = s.get("/")
+	require.NotContains(t, text, "is refused")
+}
+
+// What is wrong is said at once, and by name.
+func TestServeRefuses(t *testing.T) {
+	for lines, want := range map[string]string{
+		"schedule: \"61 * * * *\"":                       `serve.schedule: schedule "61 * * * *": minute "61"`,
+		"time_zone: Europe/Nowhere\n  schedule: @hourly": `Europe/Nowhere`,
+		"listen: 127.0.0.1:1:2":                          "serve.listen",
+	} {
+		l := newLab(t)
+		text, err := os.ReadFile(l.config)
+		require.NoError(t, err)
+		l.write(t, string(text)+"serve:\n  "+strings.ReplaceAll(lines, "@hourly", `"@hourly"`)+"\n")
+		out := l.mustRun(t, exitFailed, "serve")
+		require.Contains(t, out.stderr, want)
+	}
+}
+
+// Two processes do not share a state folder.
+func TestServeTwice(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.serve(t)
+	out := l.mustRun(t, exitFailed, "serve")
+	require.Contains(t, out.stderr, "another")
+}
