@@ -438,8 +438,10 @@ func TestWatchBadMessages(t *testing.T) {
 // Watch ends at once, whatever it is doing.
 func TestWatchEnds(t *testing.T) {
 	phases := map[string]func(t *testing.T, w http.ResponseWriter, r *http.Request){
-		"listening":  func(t *testing.T, w http.ResponseWriter, r *http.Request) { accept(t, w, r) },
-		"waiting":    func(_ *testing.T, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"listening": func(t *testing.T, w http.ResponseWriter, r *http.Request) { accept(t, w, r) },
+		"waiting": func(_ *testing.T, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		},
 		"unanswered": func(_ *testing.T, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"half an answer": func(_ *testing.T, w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")

@@ -83,17 +83,6 @@ func (w watch) silent(during time.Duration, why string) {
 	}
 }
 
-// forget drops the calls so far.
-func (w watch) forget() {
-	for {
-		select {
-		case <-w.calls:
-		default:
-			return
-		}
-	}
-}
-
 // noLeaks requires that no goroutine of Watch is left when the test ends.
 func noLeaks(tb testing.TB) {
 	tb.Helper()
