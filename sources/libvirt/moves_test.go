@@ -156,6 +156,29 @@ func TestGoneMeanwhile(t *testing.T) {
 	require.Equal(t, []string{"10.0.0.2", "10.0.0.3"}, addressesOf(t, mustSnapshot(t, source)), "the next pass knows that it is deleted")
 }
 
+// Its lease is not given to the network meanwhile.
+func TestLeaseOfDomainGoneMeanwhile(t *testing.T) {
+	lan := libvirtd.Network{
+		Active: true, XML: "<network><name>lan</name><uuid>cccccccc-0000-4000-8000-000000000003</uuid></network>",
+		Leases: []libvirtd.Lease{{Address: "10.0.0.77", MAC: "52:54:00:00:00:07", Prefix: 24}},
+	}
+	vm := libvirtd.Domain{Active: true, XML: `<domain><name>vm</name><uuid>00000000-0000-4000-8000-000000000001</uuid><devices>
+<interface type='network'><mac address='52:54:00:00:00:07'/><source network='lan'/></interface></devices></domain>`}
+	source := mustOpen(t, []libvirtd.World{{Networks: []libvirtd.Network{lan}, Domains: []libvirtd.Domain{vm}}}, func(s *libvirtd.Server) {
+		s.SetFaults(libvirtd.Faults{Answer: func(c libvirtd.Call) libvirtd.Behaviour {
+			if c.Procedure == libvirtd.DomainGetXML && c.Nth == 1 {
+				s.Update(func(w *libvirtd.World) { w.Domains = nil })
+			}
+			return libvirtd.Behaviour{}
+		}})
+	})
+	first, second := mustSnapshot(t, source), mustSnapshot(t, source)
+	require.Len(t, first.Allocations, 1)
+	require.Contains(t, string(first.Allocations[0].UsedBy), "/domains/")
+	require.Empty(t, second.Allocations)
+	require.Len(t, second.Missing, 1)
+}
+
 // So may a network that is gone when its XML is asked for.
 func TestNetworkGoneMeanwhile(t *testing.T) {
 	lan := libvirtd.Network{Active: true, XML: "<network><name>lan</name><uuid>cccccccc-0000-4000-8000-000000000003</uuid><ip address='10.0.0.1' prefix='24'/></network>"}

@@ -209,6 +209,7 @@ func (r *reading) followMoves(ctx context.Context) {
 	for _, h := range r.hosts {
 		for id, name := range h.vanished {
 			if !known[id] {
+				h.host.partial = true
 				h.note("domain "+name, errVanished)
 			}
 		}
