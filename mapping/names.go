@@ -11,7 +11,13 @@ import (
 // Names are names that rules give to rows and that NetBox does not know, or not
 // as one thing: VRFs, tenants, IPAM roles (of prefixes) and tags. To each belongs
 // what is wrong with it, in words that stand alone.
-type Names struct{ VRFs, Tenants, Roles, Tags map[string]string }
+type Names struct {
+	VRFs, Tenants, Roles, Tags map[string]string
+
+	// SameVRF holds those of VRFs that are another spelling of one that NetBox
+	// does know, and that one's name: what is claimed in the one stands in the other.
+	SameVRF map[string]string
+}
 
 func (n Names) empty() bool {
 	return len(n.VRFs)+len(n.Tenants)+len(n.Roles)+len(n.Tags) == 0
@@ -25,6 +31,22 @@ func (n Names) empty() bool {
 // Problem.
 func (m *Mapping) Without(names Names) *Mapping {
 	return &Mapping{rules: m.rules, names: names}
+}
+
+// Constants lists the VRFs and tenants that rules spell out, without a
+// placeholder: no source has a say in them.
+func (m *Mapping) Constants() (vrfs, tenants []string) {
+	constant := func(s *setting) []string {
+		if s == nil || s.parts != nil || s.constant == "" {
+			return nil
+		}
+		return []string{s.constant}
+	}
+	for i := range m.rules {
+		vrfs = append(vrfs, constant(m.rules[i].sets[vrf])...)
+		tenants = append(tenants, constant(m.rules[i].sets[tenant])...)
+	}
+	return vrfs, tenants
 }
 
 // unusable says which of the names of a claim no row can be written with, and
@@ -79,6 +101,14 @@ type block struct {
 	text string // why
 }
 
+// add notes b where nothing stronger is blocked.
+func (b block) add(all map[spot]block, at spot) {
+	have, ok := all[at]
+	if !ok || b.rank < have.rank || b.rank == have.rank && b.text < have.text {
+		all[at] = b
+	}
+}
+
 // blocked finds the places at which a claim uses one of the names. It is nil
 // where every name is known: nearly always.
 func (m *Mapping) blocked(inputs []Input, unions map[[2]ipam.Tags]ipam.Tags) map[spot]block {
@@ -95,10 +125,11 @@ func (m *Mapping) blocked(inputs []Input, unions map[[2]ipam.Tags]ipam.Tags) map
 			if problem == "" || c.Owner == "" {
 				continue
 			}
-			at := spot{c.Owner, c.Place}
-			have, ok := out[at]
-			if !ok || c.Rank < have.rank || c.Rank == have.rank && problem < have.text {
-				out[at] = block{rank: c.Rank, text: problem}
+			b := block{rank: c.Rank, text: problem}
+			b.add(out, spot{c.Owner, c.Place})
+			if same, ok := m.names.SameVRF[c.Place.VRF]; ok {
+				c.Place.VRF = same
+				b.add(out, spot{c.Owner, c.Place})
 			}
 		}
 	}

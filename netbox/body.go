@@ -1,6 +1,7 @@
 package netbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -86,7 +87,7 @@ func (s *Session) addressBody(r ipam.Record, inside int) (*api.WritableIPAddress
 	if r.Attrs.Description != "" {
 		body.SetDescription(r.Attrs.Description)
 	}
-	if inside != 0 {
+	if inside > 0 {
 		id, err := small(inside)
 		if err != nil {
 			return nil, err
@@ -204,9 +205,13 @@ func slugObjects(tags ipam.Tags) []map[string]string {
 	return out
 }
 
+// nobodys stands in place of the ID of an inside row: others have the address.
+const nobodys = -1
+
 // insideIDs finds the rows of the inside addresses of batch, in the VRFs that it
-// names, by index. What is not in NetBox becomes a refusal. That a row may name
-// one of another VRF was tried with 4.7.3.
+// names, by index; nobodys where only others than the user are there. What is not
+// in NetBox becomes a refusal. That a row may name one of another VRF was tried
+// with 4.7.3.
 func (s *Session) insideIDs(ctx context.Context, kind ipam.Kind, batch []ipam.Record, refusals map[int]string) (map[int]int, error) {
 	places := map[int]ipam.Place{}
 	for i, record := range batch {
@@ -226,32 +231,48 @@ func (s *Session) insideIDs(ctx context.Context, kind ipam.Kind, batch []ipam.Re
 		// As with a write whose answer was lost: look again and try again.
 		return nil, &Error{Method: http.MethodGet, Path: pathOf(kind), Message: "find inside addresses: " + err.Error(), Err: err, unsure: true}
 	}
+	there := map[ipam.Place][]ipam.Stored{}
+	for _, row := range rows {
+		there[row.Place] = append(there[row.Place], row)
+	}
 	found := make(map[int]int, len(places))
 	for i, place := range places {
-		found[i] = insideRow(rows, place, batch[i].Owner)
-		if found[i] == 0 {
+		found[i] = cmp.Or(InsideRow(there[place], batch[i].Owner, batch[i].Attrs.UsedBy), nobodys)
+		if len(there[place]) == 0 {
 			refusals[i] = fmt.Sprintf("the inside address %s is not in NetBox, in VRF %q", place.Prefix.Addr(), place.VRF)
 		}
 	}
 	return found, nil
 }
 
-func insidePlace(vrf string, inside netip.Addr) ipam.Place {
-	return ipam.PlaceOf(vrf, ipam.Address, ipam.HostPrefix(inside))
-}
-
-// insideRow chooses the owner's own row at a place, else the one with the
-// lowest ID; 0 for none. Rows come ordered by ID.
-func insideRow(rows []ipam.Stored, place ipam.Place, owner string) int {
-	first := 0
+// InsideRow chooses the row that an outside row of owner and usedBy may name as
+// its inside one, among those at the inside place, ordered by ID; 0 for none.
+//
+// It is the owner's own row if that is the same user's: where two users claim an
+// address, the other's row says nothing about this one. Where the owner has no
+// row there, it is another's of the same user, or a person's that names no user.
+func InsideRow(rows []ipam.Stored, owner string, usedBy ipam.UsedBy) int {
+	own, others := 0, 0
+	same, person := 0, 0
 	for _, row := range rows {
+		mine, match := row.Owner == owner, row.Attrs.UsedBy == usedBy
 		switch {
-		case row.Place != place:
-		case row.Owner == owner:
-			return row.ID
-		case first == 0:
-			first = row.ID
+		case mine && match && own == 0:
+			own = row.ID
+		case mine:
+			others++
+		case match && same == 0:
+			same = row.ID
+		case row.Owner == "" && row.Attrs.UsedBy == "" && person == 0:
+			person = row.ID
 		}
 	}
-	return first
+	if own != 0 || others > 0 {
+		return own
+	}
+	return cmp.Or(same, person)
+}
+
+func insidePlace(vrf string, inside netip.Addr) ipam.Place {
+	return ipam.PlaceOf(vrf, ipam.Address, ipam.HostPrefix(inside))
 }

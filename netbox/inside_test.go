@@ -31,8 +31,14 @@ func TestInsideIsInAnotherVRF(t *testing.T) {
 		green, _ := b.vrf(t, "green")
 		s := b.mustPrepare(t, Refs{VRFs: []string{public, red, blue, green}, Inside: true})
 		const inside = "10.90.0.5/24"
-		made := mustCreate(t, s, b.address(public, inside), b.address(red, inside), b.address(blue, inside))
+		fixed := []ipam.Record{b.address(public, inside), b.address(red, inside), b.address(blue, inside), b.address(blue, "10.90.0.6/24")}
+		for i := range fixed {
+			fixed[i].Attrs.UsedBy = "/ports/2"
+		}
+		fixed[1].Attrs.UsedBy = "/ports/1"
+		made := mustCreate(t, s, fixed...)
 		floating := b.address(public, "203.0.113.90/32")
+		floating.Attrs.UsedBy = "/ports/1"
 		floating.Attrs.Inside, floating.Attrs.InsideVRF = netip.MustParseAddr("10.90.0.5"), red
 		row := mustCreate(t, s, floating)[0]
 		require.Equal(t, made[1].ID, b.insideID(t, row.ID))
@@ -52,14 +58,13 @@ func TestInsideIsInAnotherVRF(t *testing.T) {
 		require.Equal(t, made[2].ID, b.insideID(t, row.ID))
 
 		// Another inside address of the same user.
-		mustCreate(t, s, b.address(blue, "10.90.0.6/24"))
 		rows, err := s.Rows(t.Context(), ipam.Address, []int{row.ID})
 		require.NoError(t, err)
 		other := after
 		other.Attrs.Inside = netip.MustParseAddr("10.90.0.6")
 		_, err = s.Update(t.Context(), []ipam.Edit{{Before: rows[0], After: other}})
 		require.NoError(t, err)
-		require.NotEqual(t, made[2].ID, b.insideID(t, row.ID))
+		require.Equal(t, made[3].ID, b.insideID(t, row.ID))
 		rows, err = s.Rows(t.Context(), ipam.Address, []int{row.ID})
 		require.NoError(t, err)
 		_, err = s.Update(t.Context(), []ipam.Edit{{Before: rows[0], After: after}})
@@ -83,4 +88,51 @@ func TestInsideIsInAnotherVRF(t *testing.T) {
 		_, named := mustRefuse(t, err)
 		require.Equal(t, map[int]string{0: `the inside address 10.90.0.5 is not in NetBox, in VRF "` + green + `"`}, named)
 	})
+}
+
+// Where another user of the owner has the inside address, the row names none: a
+// new one does without, and one that named a row names it no longer.
+func TestInsideOfAnotherUser(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		blue, _ := b.vrf(t, "blue")
+		s := b.mustPrepare(t, Refs{VRFs: []string{blue}, Inside: true})
+		theirs, mine := b.address(blue, "10.90.0.5/24"), b.address(blue, "10.90.0.6/24")
+		theirs.Attrs.UsedBy, mine.Attrs.UsedBy = "/ports/1", "/ports/2"
+		made := mustCreate(t, s, theirs, mine)
+		outside := func(cidr, inside string) ipam.Record {
+			r := b.address(blue, cidr)
+			r.Attrs.UsedBy, r.Attrs.Inside, r.Attrs.InsideVRF = "/ports/2", netip.MustParseAddr(inside), blue
+			return r
+		}
+		row := mustCreate(t, s, outside("203.0.113.90/32", "10.90.0.5"))[0]
+		require.Zero(t, b.insideID(t, row.ID))
+
+		row = mustCreate(t, s, outside("203.0.113.91/32", "10.90.0.6"))[0]
+		require.Equal(t, made[1].ID, b.insideID(t, row.ID))
+		_, err := s.Update(t.Context(), []ipam.Edit{{Before: row, After: outside("203.0.113.91/32", "10.90.0.5")}})
+		require.NoError(t, err)
+		require.Zero(t, b.insideID(t, row.ID))
+	})
+}
+
+func TestInsideRow(t *testing.T) {
+	row := func(id int, owner string, usedBy ipam.UsedBy) ipam.Stored {
+		return ipam.Stored{ID: id, Record: ipam.Record{Owner: owner, Attrs: ipam.Attrs{UsedBy: usedBy}}}
+	}
+	for name, c := range map[string]struct {
+		rows []ipam.Stored
+		want int
+	}{
+		"nothing":                          {nil, 0},
+		"the owner's own, the lowest ID":   {[]ipam.Stored{row(1, "", ""), row(2, "a/c", "/u"), row(3, "a/b", "/u"), row(4, "a/b", "/u")}, 3},
+		"the owner's of another user":      {[]ipam.Stored{row(1, "a/b", "/v")}, 0},
+		"that one bars others' too":        {[]ipam.Stored{row(1, "", ""), row(2, "a/c", "/u"), row(3, "a/b", "/v")}, 0},
+		"both":                             {[]ipam.Stored{row(1, "a/b", "/v"), row(2, "a/b", "/u")}, 2},
+		"another's of the same user":       {[]ipam.Stored{row(1, "", ""), row(2, "a/c", "/u")}, 2},
+		"another's of another user":        {[]ipam.Stored{row(1, "a/c", "/v"), row(2, "a/c", "")}, 0},
+		"a person's":                       {[]ipam.Stored{row(1, "", "/v"), row(2, "", ""), row(3, "", "")}, 2},
+		"a person's that says whose it is": {[]ipam.Stored{row(1, "", ""), row(2, "", "/u")}, 2},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, InsideRow(c.rows, "a/b", "/u")) })
+	}
 }

@@ -85,7 +85,10 @@ func (s *Session) patch(edit ipam.Edit, inside int) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	if inside != 0 {
+	switch {
+	case inside == nobodys && edit.Before.Attrs.Inside.IsValid():
+		body[ipam.InsideField] = nil // what it names is, or may become, another user's
+	case inside > 0:
 		body[ipam.InsideField] = inside
 	}
 	if len(fields) > 0 {

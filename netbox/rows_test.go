@@ -37,6 +37,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		require.Equal(t, six, prefixes[1].Record)
 
 		inside := b.address(vrf, "10.20.0.5/16")
+		inside.Attrs.UsedBy = "/servers/ü"
 		mustCreate(t, s, inside)
 		outside := b.address(vrf, "203.0.113.9/32")
 		outside.Attrs = ipam.Attrs{
@@ -63,7 +64,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		// An update sends what differs and nothing else, and can clear.
 		after := made[0].Record
 		after.Place = ipam.PlaceOf(vrf, ipam.Address, netip.MustParsePrefix("203.0.113.10/32"))
-		after.Attrs.UsedBy, after.Attrs.MAC, after.Attrs.GoneUnix = "/servers/other", "", 0
+		after.Attrs.Type, after.Attrs.MAC, after.Attrs.GoneUnix = "other", "", 0
 		after.Attrs.Status, after.Attrs.Role, after.Attrs.Inside = "reserved", "anycast", netip.MustParseAddr("10.20.0.5")
 		after.Attrs.InsideVRF = vrf
 		ids, err := s.Update(t.Context(), []ipam.Edit{{Before: made[0], After: after}})

@@ -14,6 +14,10 @@ type Refs struct {
 	Roles   []string // slugs of IPAM roles (prefixes)
 	Tags    []string // slugs
 
+	// Those of VRFs and Tenants that the rules spell out, which no source can
+	// choose: of two names for one object such a one counts.
+	FirmVRFs, FirmTenants []string
+
 	Inside     bool // rows carry nat_inside
 	Deprecate  bool // rows that are gone are marked: gone_since is needed
 	Reservable bool // reservations are read: reserve_at is needed
@@ -67,9 +71,7 @@ func (c *Client) Begin(ctx context.Context, refs Refs) (*Opening, error) {
 // the Session. It takes one request for each of VRFs,
 // tenants, roles and tags, leaving out what refs do not need, and one more for
 // VRFs that are spelled partly by name and partly by route distinguisher, or
-// tenants partly by slug and partly by name.
-//
-// Two names for one VRF or tenant are an error.
+// tenants partly by slug and partly by name. No name makes it fail.
 func (o *Opening) Resolve(ctx context.Context, refs Refs) (*Session, error) {
 	n, err := o.client.resolve(ctx, o.version, refs)
 	if err != nil {

@@ -77,18 +77,6 @@ func TestWritesThatAnswerOtherRows(t *testing.T) {
 	}
 }
 
-// Among several rows at the inside address, the owner's own is the one.
-func TestInsideRow(t *testing.T) {
-	place := insidePlace("blue", netip.MustParseAddr("10.0.0.5"))
-	row := func(id int, owner, vrf string) ipam.Stored {
-		return ipam.Stored{ID: id, Record: ipam.Record{Owner: owner, Place: insidePlace(vrf, netip.MustParseAddr("10.0.0.5"))}}
-	}
-	rows := []ipam.Stored{row(1, "a/b", "red"), row(2, "", "blue"), row(3, "a/b", "blue"), row(4, "a/b", "blue")}
-	require.Equal(t, 3, insideRow(rows, place, "a/b"))
-	require.Equal(t, 2, insideRow(rows, place, "a/c"))
-	require.Equal(t, 0, insideRow(rows[:1], place, "a/b"))
-}
-
 // NetBox keeps ::ffff:10.0.0.1 apart from 10.0.0.1.
 func TestMappedAddressIsAnotherPlace(t *testing.T) {
 	s := &Session{strange: map[string]int{}, strangeRefs: map[int]string{}}

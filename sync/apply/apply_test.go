@@ -25,6 +25,7 @@ func TestRunCarriesEverythingOut(t *testing.T) {
 			Attrs: ipam.Attrs{UsedBy: "/n", Type: "network", Status: "active"},
 		}
 		inside, outside := b.address("10.0.0.9/24"), b.address("203.0.113.1/32")
+		outside.Attrs.UsedBy = inside.Attrs.UsedBy
 		outside.Attrs.Inside, outside.Attrs.InsideVRF = inside.Place.Prefix.Addr(), b.vrf
 		var logged []apply.Outcome
 		var done, total int
@@ -55,7 +56,7 @@ func TestRunCarriesEverythingOut(t *testing.T) {
 		}
 		require.ElementsMatch(t, []string{
 			"10.0.0.0/24 /n invalid IP", "10.0.0.8/24 /u/10.0.0.1 invalid IP", "10.0.0.2/24 /other invalid IP",
-			"10.0.0.9/24 /u/10.0.0.9 invalid IP", "203.0.113.1/32 /u/203.0.113.1 10.0.0.9",
+			"10.0.0.9/24 /u/10.0.0.9 invalid IP", "203.0.113.1/32 /u/10.0.0.9 10.0.0.9",
 		}, got)
 	})
 }
@@ -275,6 +276,7 @@ func TestOutsideIsDeletedBeforeInside(t *testing.T) {
 	onEveryNetBox(t, func(t *testing.T, b *bed) {
 		inside := b.mustCreate(t, "10.0.7.1/24")[0]
 		record := b.address("203.0.113.7/32")
+		record.Attrs.UsedBy = inside.Attrs.UsedBy
 		record.Attrs.Inside, record.Attrs.InsideVRF = inside.Place.Prefix.Addr(), b.vrf
 		outside, err := b.session.Create(t.Context(), []ipam.Record{record})
 		require.NoError(t, err)

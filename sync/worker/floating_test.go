@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,4 +140,56 @@ func TestFloatingAddressesWithoutFixedOnes(t *testing.T) {
 	proposal, _ := mustSync(t, p)
 	require.Empty(t, proposal.Plan.Changes)
 	require.Equal(t, "1 203.0.113.1/32 -> 10.0.0.5/24\n2 10.0.0.5/24", b.held())
+}
+
+// Two ports have one fixed address and no rule tells them apart: a floating
+// address names only its own port's row, and the others name none.
+func TestFloatingAddressOfAnAddressThatTwoHave(t *testing.T) {
+	b := newBench(t, netboxtest.V47)
+	l := &listing{allocations: slices.Concat(port("1", "web", "10.0.0.5", "203.0.113.1"), port("2", "db", "10.0.0.5", "203.0.113.2"), port("3", "db", "10.0.0.7", "203.0.113.3"))}
+	p := b.pass(t, map[string]*listing{"nova": l}, "nova")
+	mustSync(t, p)
+	require.Equal(t, "1 10.0.0.5/32\n2 10.0.0.7/32\n3 203.0.113.2/32\n4 203.0.113.1/32 -> 10.0.0.5/32\n5 203.0.113.3/32 -> 10.0.0.7/32", b.held())
+	quiet := func() {
+		t.Helper()
+		proposal, _ := mustSync(t, p)
+		require.Empty(t, proposal.Plan.Changes)
+	}
+	quiet()
+
+	// A floating address goes to the port that lost its address: it names the
+	// other's row no longer, nor the one of the port that it comes from.
+	l.allocations = slices.Concat(port("1", "web", "10.0.0.5", ""), port("2", "db", "10.0.0.5", "203.0.113.1"), port("2", "db", "10.0.0.5", "203.0.113.3"), port("3", "db", "10.0.0.7", ""))
+	mustSync(t, p)
+	require.NotContains(t, b.held(), "->")
+	quiet()
+
+	// The port that had the address goes: the other gets it, and all point there.
+	l.allocations = slices.Concat(port("2", "db", "10.0.0.5", "203.0.113.1"), port("2", "db", "10.0.0.5", "203.0.113.3"), port("3", "db", "10.0.0.7", ""))
+	mustSync(t, p)
+	require.Equal(t, 2, strings.Count(b.held(), "-> 10.0.0.5/32"))
+	quiet()
+}
+
+// A person's row, and another source's, at the inside address.
+func TestFloatingAddressBeforeAForeignRow(t *testing.T) {
+	for name, c := range map[string]struct {
+		fields map[string]any
+		want   string
+	}{
+		"a person's":               {map[string]any{}, "1 10.0.0.5/24\n2 203.0.113.1/32 -> 10.0.0.5/24"},
+		"of the same user":         {map[string]any{"sync_owner": "dc2/nova", "used_by": "/servers/s?port=1"}, "1 10.0.0.5/24\n2 203.0.113.1/32 -> 10.0.0.5/24"},
+		"of another user":          {map[string]any{"sync_owner": "dc2/nova", "used_by": "/servers/s?port=2"}, "1 10.0.0.5/24\n2 203.0.113.1/32"},
+		"a person's, of another's": {map[string]any{"used_by": "/servers/s?port=2"}, "1 10.0.0.5/24\n2 203.0.113.1/32"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, netboxtest.V47)
+			b.server.MustPOST("/api/ipam/ip-addresses/", map[string]any{"address": "10.0.0.5/24", "custom_fields": c.fields})
+			p := b.pass(t, map[string]*listing{"nova": {allocations: port("1", "web", "10.0.0.5", "203.0.113.1")}}, "nova")
+			mustSync(t, p)
+			require.Equal(t, c.want, b.held())
+			proposal, _ := mustSync(t, p)
+			require.Empty(t, proposal.Plan.Changes)
+		})
+	}
 }

@@ -1,6 +1,8 @@
 package worker_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -181,16 +183,150 @@ func TestARenamedVRFKeepsItsRows(t *testing.T) {
 	}
 }
 
-// What is wrong with NetBox as a whole, or with the rules themselves, ends the
-// pass as before.
-func TestTwoNamesForOneVRFEndThePass(t *testing.T) {
+// What is wrong with NetBox as a whole ends the pass as before.
+func TestMissingFieldEndsThePass(t *testing.T) {
 	b := newBench(t, netboxtest.V47)
-	b.server.MustPOST("/api/ipam/vrfs/", map[string]any{"name": "web", "rd": "1:1"})
-	p := b.projects(t, &listing{allocations: append(port("1", "web", "10.0.0.5", ""), port("2", "1:1", "10.0.0.6", "")...)})
-	_, err := p.Plan(t.Context())
-	require.ErrorContains(t, err, `"1:1" and "web" are one and the same VRF`)
-
+	p := b.projects(t, &listing{allocations: port("1", "web", "10.0.0.5", "")})
 	b.server.MustDELETE("/api/extras/custom-fields/1/")
-	_, err = p.Plan(t.Context())
+	_, err := p.Plan(t.Context())
 	require.ErrorContains(t, err, "prepare NetBox: ")
+}
+
+// rows lists the addresses with their users, tables and tenants.
+func (b bench) rows() string {
+	var out []string
+	for _, r := range b.server.MustGET("/api/ipam/ip-addresses/?limit=100&ordering=id")["results"].([]any) {
+		m := r.(map[string]any)
+		line := m["address"].(string) + " " + m["custom_fields"].(map[string]any)["used_by"].(string)
+		for _, k := range []string{"vrf", "tenant"} {
+			if v, ok := m[k].(map[string]any); ok {
+				line += " " + k + "=" + v["name"].(string)
+			}
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
+}
+
+// A project that is named as the route distinguisher of a VRF, or the name of one
+// that was known by that: its own rows and those of the other project at the same
+// addresses stay as they are, and everything else goes on.
+func TestProjectsThatNameOneVRF(t *testing.T) {
+	for _, first := range []string{"web", "1:1"} {
+		t.Run(first, func(t *testing.T) {
+			b := newBench(t, netboxtest.V47)
+			b.server.MustPOST("/api/ipam/vrfs/", map[string]any{"name": "web", "rd": "1:1"})
+			second := map[string]string{"web": "1:1", "1:1": "web"}[first]
+			nova, lxd := &listing{}, &listing{allocations: instances(2)}
+			had := slices.Concat(port("1", first, "10.0.0.5", ""), port("2", first, "10.0.0.6", ""))
+			nova.allocations = had
+			p := b.projects(t, nova)
+			p.Sources = append(p.Sources, worker.Source{Name: "lxd", Owner: "dc1/lxd", Source: lxd, Allow: plan.AllowAll()})
+			mustSync(t, p)
+			before := b.rows()
+
+			// The newcomer has one of the addresses, and states its user too.
+			nova.allocations = slices.Concat(had, port("6", second, "10.0.0.5", "203.0.113.6"), port("7", second, "10.0.0.7", ""))
+			lxd.allocations = instances(3)
+			proposal, _ := mustSync(t, p)
+			after := b.rows()
+			require.True(t, strings.HasPrefix(after, before+"\n"), "%s\n\n%s", before, after)
+			require.Contains(t, after, "10.0.0.1/8 /1.0/instances/i1", "the other source goes on")
+			require.Contains(t, strings.Join(problems(proposal), "\n"), `rule 1: set.vrf: "{project}": "1:1" names the same VRF as "web" (ID 1); use one of them everywhere`)
+			require.NotContains(t, after, "10.0.0.5/32 /servers/s?port=6")
+			require.Equal(t, first == "1:1", strings.Contains(after, "10.0.0.7/32 /servers/s?port=7 vrf=web"))
+			for range 2 { // and nothing flips
+				proposal, _ = mustSync(t, p)
+				require.Empty(t, proposal.Plan.Changes)
+				slices.Reverse(nova.allocations)
+			}
+			require.Equal(t, after, b.rows())
+
+			nova.allocations = had // the newcomer goes
+			mustSync(t, p)
+			require.True(t, strings.HasPrefix(b.rows(), before+"\n"))
+			proposal, _ = mustSync(t, p)
+			require.Empty(t, problems(proposal))
+			require.Empty(t, proposal.Plan.Held)
+		})
+	}
+}
+
+// The same with tenants: one project is the name, one the slug.
+func TestProjectsThatNameOneTenant(t *testing.T) {
+	b := newBench(t, netboxtest.V47)
+	b.server.MustPOST("/api/tenancy/tenants/", map[string]any{"name": "Acme", "slug": "acme"})
+	nova := &listing{allocations: port("1", "acme", "10.0.0.5", "")}
+	p := b.pass(t, map[string]*listing{"nova": nova}, "nova")
+	tenant := "{project}"
+	var err error
+	p.Mapping, err = mapping.Compile([]mapping.Rule{{Set: mapping.Set{Tenant: &tenant}}})
+	require.NoError(t, err)
+	mustSync(t, p)
+	nova.allocations = append(nova.allocations, port("6", "Acme", "10.0.0.6", "")...)
+	proposal, result := mustSync(t, p)
+	require.Equal(t, []string{`dc1/nova: 10.0.0.5/32 of /servers/s?port=1: rule 1: set.tenant: "{project}": "acme" names the same tenant as "Acme" (ID 1); use one of them everywhere`}, problems(proposal))
+	require.Equal(t, []string{"create 10.0.0.6/32 done"}, written(result))
+	require.Equal(t, "10.0.0.5/32 /servers/s?port=1 tenant=Acme\n10.0.0.6/32 /servers/s?port=6 tenant=Acme", b.rows())
+}
+
+// A project cannot take a name away from a rule that spells it out.
+func TestRulesNameBeforeProjects(t *testing.T) {
+	for _, firm := range []string{"web", "1:1"} {
+		b := newBench(t, netboxtest.V47)
+		b.server.MustPOST("/api/ipam/vrfs/", map[string]any{"name": "web", "rd": "1:1"})
+		nova, lxd := &listing{}, &listing{allocations: instances(3)}
+		p := b.projects(t, nova)
+		p.Sources = append(p.Sources, worker.Source{Name: "lxd", Owner: "dc1/lxd", Source: lxd, Allow: plan.AllowAll()})
+		table := "{project}"
+		var err error
+		p.Mapping, err = mapping.Compile([]mapping.Rule{
+			{Match: mapping.Match{Source: []string{"nova"}}, Set: mapping.Set{VRF: &table}},
+			{Match: mapping.Match{Source: []string{"lxd"}}, Set: mapping.Set{VRF: &firm}},
+		})
+		require.NoError(t, err)
+		nova.allocations = slices.Concat(port("1", "web", "172.16.0.5", ""), port("2", "1:1", "172.16.0.6", ""))
+		proposal, result := mustSync(t, p)
+		require.Len(t, problems(proposal), 1)
+		require.Equal(t, 4, result.Count(apply.Done))
+		require.Empty(t, proposal.Plan.Sources[1].Missing, "%s is the rule's", firm)
+	}
+}
+
+// Whatever a project is called, the pass goes through, for its own source and for
+// the others.
+func TestProjectsOfAnyName(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 2))
+	odd := []string{"null", "None", "web ", "WEB", "1:1", "1:2", "dev", "Dev", strings.Repeat("a", 5000), strings.Repeat("é", 100), "a\x00b", "\xff", "\u200b", "a,b", "a&b=c", "%00", "😀", "0", "-", "…", "web (#1)", "web (#2)"}
+	for range 40 {
+		b := newBench(t, netboxtest.V47)
+		b.vrfs("null", "web", "1:2", "dev")
+		b.server.MustPOST("/api/ipam/vrfs/", map[string]any{"name": "other", "rd": "1:1"})
+		b.server.MustPOST("/api/tenancy/tenants/", map[string]any{"name": "Dev", "slug": "dev"})
+		b.server.MustPOST("/api/tenancy/tenants/", map[string]any{"name": "web", "slug": "Dev-2"})
+		nova, lxd := &listing{allocations: port("0", "web", "10.1.0.0", "")}, &listing{allocations: instances(2)}
+		for i := range 6 {
+			name := odd[r.IntN(len(odd))]
+			if r.IntN(3) == 0 {
+				name += string([]rune{rune(r.IntN(0x3000)), rune(r.IntN(0x11000))})
+			}
+			nova.allocations = append(nova.allocations, port(fmt.Sprint(i+1), name, fmt.Sprintf("10.1.0.%d", r.IntN(3)), fmt.Sprintf("203.0.113.%d", i))...)
+		}
+		p := b.projects(t, nova)
+		p.Sources = append(p.Sources, worker.Source{Name: "lxd", Owner: "dc1/lxd", Source: lxd, Allow: plan.AllowAll()})
+		table := "{project}"
+		var err error
+		p.Mapping, err = mapping.Compile([]mapping.Rule{{Match: mapping.Match{Type: []string{"fixed"}}, Set: mapping.Set{VRF: &table, Tenant: &table}}})
+		require.NoError(t, err)
+		mustSync(t, p)
+		require.Contains(t, b.rows(), "10.0.0.0/8 /1.0/instances/i0")
+		for range 2 { // a row that had to do without its inside one may get it now
+			mustSync(t, p)
+		}
+		proposal, _ := mustSync(t, p)
+		require.Empty(t, proposal.Plan.Changes)
+		for _, problem := range proposal.Mapped.Problems {
+			require.Less(t, len(problem.Text), 2000)
+		}
+	}
 }

@@ -247,12 +247,14 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 	}
 	p.phase(fmt.Sprintf("NetBox: %d own rows, %d others at wanted places", len(owned), len(others)), nil)
 
+	current := merge(owned, others)
+	unpoint(mapped.Claims, current, all)
 	proposal.Mapped = mapped
 	proposal.Plan = plan.Compute(plan.Input{
 		Now:     p.now(),
 		Sources: all,
 		Claims:  mapped.Claims,
-		Current: merge(owned, others),
+		Current: current,
 	})
 	proposal.Plan.Sources = proposal.Plan.Sources[:len(answers)]
 	return nil
@@ -261,6 +263,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 // refs collects the names that NetBox has to resolve.
 func (p *Pass) refs(claims []ipam.Claim) netbox.Refs {
 	refs := netbox.Refs{Deprecate: p.deprecates()}
+	refs.FirmVRFs, refs.FirmTenants = p.Mapping.Constants()
 	vrfs, tenants, roles, tags := set{}, set{}, set{}, set{}
 	for i := range claims {
 		c := &claims[i]
