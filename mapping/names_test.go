@@ -190,3 +190,42 @@ func TestWithoutLaws(t *testing.T) {
 	require.Greater(t, kept, 1000)
 	require.Less(t, kept, written)
 }
+
+// What is claimed under another spelling of a VRF stands in that VRF: its places
+// go to no claim there that is not stronger.
+func TestWithoutKeepsPlacesOfAnotherSpelling(t *testing.T) {
+	m := mustCompile(t, inProjects()...).Without(mapping.Names{
+		VRFs: map[string]string{"1:1": "names the same"}, SameVRF: map[string]string{"1:1": "web"},
+	})
+	in := func(project, usedBy, addr string, dynamic bool) ipam.Allocation {
+		a := address(usedBy, addr, "fixed")
+		a.Project, a.Dynamic = project, dynamic
+		return a
+	}
+	list := []ipam.Allocation{
+		in("1:1", "/p/1", "10.0.0.5/32", false), in("web", "/p/2", "10.0.0.5/32", false), in("web", "/p/2", "10.0.0.6/32", false),
+		in("1:1", "/p/1", "10.0.0.7/32", true), in("web", "/p/2", "10.0.0.7/32", false),
+	}
+	for range 2 {
+		got := m.Map([]mapping.Input{input("lab", list...)}, nil)
+		require.Equal(t, lines(
+			"address 10.0.0.6/32 vrf=web owner=dc1/lab user=/p/2 rank=3",
+			"address 10.0.0.7/32 vrf=web owner=dc1/lab user=/p/2 rank=3",
+		), claims(got.Claims))
+		require.Equal(t, []string{
+			`dc1/lab: 10.0.0.5/32 of /p/1 and 1 more: rule 1: set.vrf: "{project}": names the same`,
+			`dc1/lab: 10.0.0.5/32 of /p/2: it is claimed more than once, and the first cannot be written: rule 1: set.vrf: "{project}": names the same`,
+		}, texts(got.Problems))
+		slices.Reverse(list)
+	}
+}
+
+func TestConstants(t *testing.T) {
+	vrfs, tenants := mustCompile(t,
+		mapping.Rule{Set: mapping.Set{VRF: ptr("{project}"), Tenant: ptr(" team ")}},
+		mapping.Rule{Set: mapping.Set{VRF: ptr("a{{b}}"), Tenant: ptr("x-{name}")}},
+		mapping.Rule{Set: mapping.Set{VRF: ptr(""), Tenant: ptr("")}},
+	).Constants()
+	require.Equal(t, []string{"a{b}"}, vrfs)
+	require.Equal(t, []string{"team"}, tenants)
+}
