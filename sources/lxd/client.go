@@ -49,6 +49,10 @@ func newClient(o Options) (*client, error) {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}
+		// On its unix socket Incus 6.0.4 accepts nobody while a connection is
+		// open that has sent nothing yet, and a pool keeps such ones: dialed
+		// for a request that got another connection before it was needed.
+		transport.DisableKeepAlives = true
 	} else {
 		config, own, err := o.tlsConfig()
 		if err != nil {

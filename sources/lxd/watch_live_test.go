@@ -36,10 +36,8 @@ func (w watch) quiet() {
 func (w watch) tells(s sources.Source, what string, do func(), shown func([]ipam.Allocation) bool) {
 	w.tb.Helper()
 	w.quiet()
-	done := make(chan struct{})
-	go func() { defer close(done); do() }()
-	w.told(patience, what) // a launch takes its time before it says anything
-	<-done
+	do()
+	w.told(2*time.Second, what)
 	deadline := time.Now().Add(patience)
 	for !shown(mustSnapshot(w.tb, s)) {
 		w.told(time.Until(deadline), what+" is not listed, and not told again")
@@ -82,7 +80,7 @@ func TestRealWatch(t *testing.T) {
 			w.tells(source, "stop", func() { incus.must(nil, "stop", "-f", "src-watch-a") }, func([]ipam.Allocation) bool { return true })
 			w.tells(source, "rename", func() { incus.must(nil, "rename", "src-watch-a", "src-watch-b") }, lists(a, 0))
 			w.tells(source, "a static address", func() {
-				incus.must(nil, "config", "device", "override", "src-watch-b", "eth0", "ipv4.address=10.79.30.77")
+				incus.must(nil, "config", "device", "set", "src-watch-b", "eth0", "ipv4.address=10.79.30.77")
 			}, func(list []ipam.Allocation) bool {
 				return slices.ContainsFunc(list, func(x ipam.Allocation) bool { return string(x.UsedBy) == b && x.Prefix.String() == "10.79.30.77/32" })
 			})
