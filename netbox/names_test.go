@@ -156,6 +156,11 @@ func TestOddNames(t *testing.T) {
 		}()
 		s = b.mustPrepare(t, Refs{VRFs: []string{"null", good}})
 		require.Equal(t, map[string]int{good: id, "null": made}, s.names.vrfs)
+		if b.embedded != nil {
+			for _, r := range b.embedded.Requests() {
+				require.NotContains(t, r.Query+"&", "=null&", "which lists what has none")
+			}
+		}
 	})
 }
 

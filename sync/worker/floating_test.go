@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"allocsync/ipam"
 	"allocsync/mapping"
 	"allocsync/netbox/netboxtest"
+	"allocsync/sources"
 	"allocsync/sync/worker"
 )
 
@@ -192,4 +194,22 @@ func TestFloatingAddressBeforeAForeignRow(t *testing.T) {
 			require.Empty(t, proposal.Plan.Changes)
 		})
 	}
+}
+
+// The port that has the address is on a host that cannot be read: the other's
+// floating address does without, in every pass until the host is back.
+func TestFloatingAddressWhileTheOtherIsAway(t *testing.T) {
+	b := newBench(t, netboxtest.V47)
+	first, second := port("1", "web", "10.0.0.5", ""), port("2", "db", "10.0.0.5", "203.0.113.2")
+	l := &listing{allocations: first}
+	p := b.pass(t, map[string]*listing{"nova": l}, "nova")
+	mustSync(t, p)
+	l.allocations, l.missing = second, []sources.Missing{{Part: "host kvm1", Err: errors.New("no answer")}}
+	mustSync(t, p)
+	require.Equal(t, "1 10.0.0.5/32\n2 203.0.113.2/32", b.held())
+	proposal, _ := mustSync(t, p)
+	require.Empty(t, proposal.Plan.Changes)
+	l.missing = nil
+	mustSync(t, p)
+	require.Equal(t, "1 10.0.0.5/32\n2 203.0.113.2/32 -> 10.0.0.5/32", b.held())
 }
