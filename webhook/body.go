@@ -50,9 +50,6 @@ func (b *budget) read(r io.Reader, max int64) (body []byte, release func(), err 
 		body = grown[:len(body)+n]
 		switch {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			if int64(len(body)) > max {
-				return nil, release, errTooLarge
-			}
 			return body, release, nil
 		case err != nil:
 			return nil, release, err

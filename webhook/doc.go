@@ -16,7 +16,7 @@
 // # Order of the checks
 //
 // The cheap ones come first: method, whether the hook is configured at all,
-// how often (all senders together, then this address), size, then the
+// how often (this address, then all senders together), size, then the
 // signature over the raw body, how often again for those who signed, whether
 // the body came before, and at last what it says. Until the signature is found
 // right, an answer tells nothing that is not in this comment.

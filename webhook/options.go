@@ -116,8 +116,8 @@ type knobs struct {
 }
 
 // usualKnobs fit a small host. NetBox sends a hook for each row of a bulk edit
-// and does not send one again that was turned away, hence the generous rates:
-// a thousand at once have to get through.
+// and, unless it is told to, none again that was turned away, hence the
+// generous rates: a thousand at once have to get through.
 func usualKnobs() knobs {
 	return knobs{
 		readHeader: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: time.Minute,
@@ -133,7 +133,7 @@ func usualKnobs() knobs {
 		addresses:    1024,
 		netbox:       limit{perSecond: 200, burst: 2000},
 		resync:       limit{perSecond: 2, burst: 60},
-		netboxWindow: time.Hour,
+		netboxWindow: 24 * time.Hour, // after a large first sync its queue is hours behind
 		resyncWindow: 5 * time.Minute,
 		remembered:   10_000,
 

@@ -22,6 +22,9 @@ type bucket struct {
 // take uses up one, or returns how long it is until there is one.
 func (b *bucket) take(l limit, now time.Time) time.Duration {
 	used := b.usedAt(l, now)
+	if now.Before(b.last) {
+		b.last = now // so that there is something again before the old time is back
+	}
 	if used+1 > l.burst {
 		return time.Duration((used + 1 - l.burst) / l.perSecond * float64(time.Second))
 	}
@@ -31,7 +34,7 @@ func (b *bucket) take(l limit, now time.Time) time.Duration {
 
 func (b *bucket) usedAt(l limit, now time.Time) float64 {
 	since := now.Sub(b.last)
-	if since < 0 { // the clock was set back: nothing is gained meanwhile, and nothing lost
+	if since < 0 { // the clock was set back
 		return b.used
 	}
 	return math.Max(0, b.used-since.Seconds()*l.perSecond)

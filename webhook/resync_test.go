@@ -182,3 +182,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Len(t, m.ring, 3)
 	require.LessOrEqual(t, len(m.at), 3)
 }
+
+// No key, no proof: not even where a caller forgets to ask whether there is one.
+func TestEmptySecretSignsNothing(t *testing.T) {
+	given, ok := parseSignature(sign(sha256.New, "", "body"))
+	require.True(t, ok)
+	require.False(t, given.signs("", []byte("body")))
+	given, ok = parseSignature(sign(sha256.New, "key", "body"))
+	require.True(t, ok)
+	require.True(t, given.signs("key", []byte("bo"), []byte("dy")))
+	require.False(t, signature{}.signs("key", []byte("body")))
+}

@@ -207,14 +207,23 @@ func TestEndIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
+	cut := make(chan error, 1)
 	go func() {
-		if r, err := http.Get("http://" + s.Addr() + "/"); err == nil {
+		r, err := http.Get("http://" + s.Addr() + "/")
+		if err == nil {
 			r.Body.Close()
 		}
+		cut <- err
 	}()
 	<-inside
 	cancel()
 	require.NoError(t, <-served)
+	select {
+	case err := <-cut:
+		require.Error(t, err)
+	case <-time.After(20 * time.Second):
+		t.Error("the connection is still there")
+	}
 	close(leave)
 }
 
