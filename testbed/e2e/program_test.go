@@ -65,10 +65,10 @@ func (w *world) start(args ...string) *running {
 	r := &running{t: w.T, done: make(chan struct{}), cancel: cancel}
 	r.cmd = exec.CommandContext(ctx, theSuite.binary, args...)
 	r.cmd.Dir = w.folder
-	r.cmd.Env = []string{
+	r.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + w.folder, "TMPDIR=" + os.TempDir(),
 		"ALLOCSYNC_CONFIG=" + w.configPath(), "E2E_TOKEN=" + w.token,
-	}
+	}, w.env...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
 	require.NoError(w, r.cmd.Start())
 	go func() {

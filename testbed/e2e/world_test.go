@@ -28,6 +28,8 @@ type world struct {
 	netboxKeys []string // further keys below netbox:, "timeout: 2s"
 	keys       []string // further keys at the top
 	rules      string   // replaces the default rules
+
+	env []string // further variables of the program's environment, NAME=VALUE
 }
 
 // newWorld gives a test its surroundings on the NetBox that all share.
