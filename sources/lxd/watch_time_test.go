@@ -186,9 +186,12 @@ func TestWatchWithoutFirstPing(t *testing.T) {
 			if err == nil {
 				c.CloseRead(context.Background())
 			}
-		})
-		time.Sleep(2 * time.Second)
+		}, func(o *Options) { o.Timeout = time.Hour }) // of a reading, not of silence
+		time.Sleep(29 * time.Second)
 		require.Equal(t, []time.Duration{time.Second}, w.called())
+		require.Len(t, w.connections(), 1)
+		time.Sleep(2 * time.Second)
+		require.Len(t, w.connections(), 2, "but it is left")
 	})
 }
 
