@@ -62,6 +62,7 @@ func libraries() map[string][]string {
 		"github.com/robfig/cron":                {"sync/worker"},
 		"github.com/digitalocean/go-libvirt":    {"sources/libvirt", "fixtures/libvirt", "bench"},
 		"golang.org/x/crypto":                   {"sources/libvirt"},
+		"github.com/coder/websocket":            {"sources/*", "page"}, // page: its tests drive a browser
 		"go.etcd.io/bbolt":                      {"state"},
 		"github.com/prometheus/client_golang":   {"metrics"},
 		"github.com/go-resty/resty":             {"netbox", "sources/*"},
