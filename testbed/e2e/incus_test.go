@@ -85,12 +85,18 @@ func (i *incus) must(args ...string) string {
 	return out
 }
 
-// gone deletes what may be deleted already.
+// gone deletes what may be deleted already. Incus fails to delete a network
+// while an instance of another one goes ("bridge children"), hence the patience.
 func (i *incus) gone(args ...string) {
-	out, err := i.try(args...)
-	if err != nil && !strings.Contains(out, "not found") {
-		i.t.Errorf("clean up: incus %s: %v\n%s", strings.Join(args, " "), err, out)
+	var out string
+	var err error
+	for range 5 {
+		if out, err = i.try(args...); err == nil || strings.Contains(out, "not found") {
+			return
+		}
+		time.Sleep(time.Second)
 	}
+	i.t.Errorf("clean up: incus %s: %v\n%s", strings.Join(args, " "), err, out)
 }
 
 // create makes a stopped instance, launch one that runs. It is deleted at the

@@ -59,6 +59,7 @@ func TestLibvirt(t *testing.T) {
 		{"a project without a VRF", testProjectWithoutVRF},
 		{"interrupted while a daemon is frozen", testInterruptFrozen},
 		{"every transport, and nothing is changed", testTransports},
+		{"serve follows events", testServeEvents},
 	} {
 		t.Run(c.name, c.run)
 	}
