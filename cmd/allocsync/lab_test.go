@@ -25,6 +25,7 @@ const labToken = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7beef"
 // configuration file that names both.
 type lab struct {
 	netbox *netboxtest.Server
+	web    *httptest.Server // that answers for it
 	url    string
 	lxd    *fixtures.List
 	folder string
@@ -45,7 +46,7 @@ func newLab(t *testing.T) *lab {
 	l.netbox = netboxtest.New(netboxtest.Options{Token: labToken})
 	web := httptest.NewServer(l.netbox)
 	t.Cleanup(web.Close)
-	l.url = web.URL
+	l.web, l.url = web, web.URL
 
 	// A unix socket's path may be 108 bytes long; t.TempDir's is often longer.
 	short, err := os.MkdirTemp("", "lab")

@@ -84,6 +84,13 @@ func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Rep
 			one.take(said, p.End, o)
 		}
 	}
+	if o.Err != nil { // of those that were read before; the others are not ready yet
+		for i := range b.sources {
+			if slices.Contains(o.Asked, b.sources[i].name) {
+				b.sources[i].state = "failed"
+			}
+		}
+	}
 	if o.Proposal == nil {
 		return
 	}

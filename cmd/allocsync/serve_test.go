@@ -286,3 +286,20 @@ func TestServeTwice(t *testing.T) {
 	out := l.mustRun(t, exitFailed, "serve")
 	require.Contains(t, out.stderr, "another")
 }
+
+// NetBox is away: the source is not in step any more, for whoever asks.
+func TestServeWithoutNetBox(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	s := l.serve(t, "watch: false")
+	_, text := s.get("/readyz")
+	require.Contains(t, text, "in step")
+	l.web.Close()
+	code, _ := s.do(http.MethodPost, "/hooks/resync", "", "Authorization", "Bearer "+resyncToken)
+	require.Equal(t, http.StatusAccepted, code)
+	s.eventually("says that it failed", func() bool {
+		_, text := s.get("/readyz")
+		return strings.Contains(text, "failed") && !strings.Contains(text, "in step")
+	})
+}
