@@ -284,3 +284,23 @@ func TestFieldWithDefault(t *testing.T) {
 	}
 	require.Len(t, l.addresses(t), 1)
 }
+
+// The metrics of a pass that nobody watches, for node_exporter.
+func TestMetricsFile(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	file := filepath.Join(l.folder, "allocsync.prom")
+	l.mustRun(t, exitInStep, "sync", "--metrics-file", file)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `allocsync_source_changes_total{action="create",source="lab"} 1`)
+	require.Contains(t, string(text), `allocsync_passes_total{outcome="applied",trigger="command"} 1`)
+
+	l.web.Close()
+	l.mustRun(t, exitFailed, "sync", "--metrics-file", file)
+	text, err = os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `allocsync_passes_total{outcome="failed",trigger="command"} 1`)
+	l.mustRun(t, exitFailed, "sync", "--metrics-file", filepath.Join(l.folder, "none", "x.prom"))
+}

@@ -10,8 +10,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"allocsync/metrics"
-	"allocsync/netbox"
 	"allocsync/report"
 	"allocsync/state"
 	"allocsync/sync/plan"
@@ -139,32 +137,6 @@ func recordOf(w worker.Wanted, o worker.Outcome) state.Pass {
 		})
 	}
 	return p
-}
-
-// observe counts a pass.
-func (s *service) observe(g *generation, w worker.Wanted, o worker.Outcome) {
-	p := metrics.Pass{Start: o.Started, End: o.Ended, Outcome: string(o.Verdict())}
-	if len(w.Triggers) > 0 {
-		p.Trigger = w.Triggers[0].Kind
-	}
-	for _, one := range o.Sources() {
-		p.Sources = append(p.Sources, metrics.Source{
-			Name: one.Name, Answer: string(one.Answer), OverLimits: one.Excess != "",
-			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
-			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Held: one.Held, Failed: one.Failed, Took: one.Took,
-		})
-	}
-	s.metrics.Pass(p)
-	s.metrics.Running(false)
-	s.metrics.Requests(requestsOf(g.client.Stats()))
-}
-
-func requestsOf(s netbox.Stats) map[metrics.Request]uint64 {
-	counts := make(map[metrics.Request]uint64, len(s.Ended))
-	for r, n := range s.Ended {
-		counts[metrics.Request(r)] = n
-	}
-	return counts
 }
 
 // showNext says when the next pass is due.

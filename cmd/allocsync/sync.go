@@ -17,6 +17,7 @@ type syncFlags struct {
 	only    []string
 	approve string
 	every   time.Duration
+	metrics string
 	out     output
 }
 
@@ -46,8 +47,10 @@ Exit codes:
 	flags.StringSliceVar(&f.only, "source", nil, "deal with this source only (may be repeated)")
 	flags.StringVar(&f.approve, "approve", "", "carry out the plan of this digest although it goes over the limits")
 	flags.DurationVar(&f.every, "every", 0, "repeat the pass at this interval until stopped")
+	flags.StringVar(&f.metrics, "metrics-file", "", "write Prometheus metrics of the pass to this file, for node_exporter's textfile collector (NAME.prom)")
 	f.out.flags(flags)
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "approve")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "metrics-file")
 	cmd.MarkFlagsMutuallyExclusive("every", "approve")
 	p.completeSources(cmd)
 	return cmd
@@ -90,10 +93,31 @@ func (p *program) repeat(ctx context.Context, every time.Duration, pass func() e
 	}
 }
 
-// once runs one pass and reports it.
+// once runs one pass, reports it and leaves its metrics.
 func (p *program) once(ctx context.Context, s *setting, pass *worker.Pass, progress *progress, f syncFlags) error {
-	r := reporter{setting: s, started: time.Now(), dryRun: f.dryRun, before: s.client.Stats(), usage: f.out.kept()}
+	o := worker.Outcome{Started: time.Now(), Only: f.only}
+	err := p.try(ctx, s, pass, progress, f, &o)
+	if f.metrics == "" {
+		return err
+	}
+	o.Ended = time.Now()
+	if o.Err == nil && o.Result == nil { // a wrong approval: nothing was done
+		o.Err = err
+	}
+	if werr := writeMetrics(f.metrics, s, o); werr != nil {
+		p.complain("allocsync: " + werr.Error())
+		if err == nil {
+			return exit{exitPartly} // not "nothing was done"
+		}
+	}
+	return err
+}
+
+// try runs one pass and reports it; o takes what became of it.
+func (p *program) try(ctx context.Context, s *setting, pass *worker.Pass, progress *progress, f syncFlags, o *worker.Outcome) error {
+	r := reporter{setting: s, started: o.Started, dryRun: f.dryRun, before: s.client.Stats(), usage: f.out.kept()}
 	proposal, err := pass.Plan(ctx)
+	o.Proposal, o.Err = proposal, err
 	if err != nil && !errors.Is(err, worker.ErrNoSource) {
 		return err
 	}
@@ -115,6 +139,7 @@ func (p *program) once(ctx context.Context, s *setting, pass *worker.Pass, progr
 		return exitOf(codeOf(proposal, nil))
 	}
 	result := pass.Carry(ctx, proposal)
+	o.Result = &result
 	progress.stop(result.Err == nil)
 	// The report is written even when the run was interrupted: it says what
 	// was done.
