@@ -25,17 +25,24 @@ func (s *service) watchConfig(ctx context.Context, notify notifier) {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()
 	known := fingerprint(s.program.configPath)
+	seen := known // at the last look
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
+			seen = fingerprint(s.program.configPath)
 		case <-ticker.C:
-			if now := fingerprint(s.program.configPath); now == known {
+			last := seen
+			seen = fingerprint(s.program.configPath)
+			// A file that is being written may be half of what it will be, and
+			// right as it is: fewer rules are valid too. So it has to be the same
+			// twice.
+			if seen == known || seen != last {
 				continue
 			}
 		}
-		known = fingerprint(s.program.configPath)
+		known = seen
 		s.reload(ctx)
 		notify.ready()
 	}
