@@ -116,7 +116,8 @@ func TestServeNetBoxAway(t *testing.T) {
 	require.Contains(t, first.Error, "502")
 	require.Equal(t, http.StatusOK, d.do(http.MethodGet, "/healthz", "").code)
 	r := d.readiness()
-	require.False(t, r.Ready && len(r.Sources) == 1 && r.Sources[0].State == "in step", "%+v", r)
+	require.Equal(t, http.StatusServiceUnavailable, r.code, "%+v", r)
+	require.Equal(t, "not read yet", r.Sources[0].State)
 	require.EqualValues(t, 1, d.metric(`allocsync_passes_total{outcome="failed",trigger="start"}`))
 	require.Zero(t, d.metric(`allocsync_source_last_success_timestamp_seconds{source="lab"}`))
 	require.Contains(t, visible(d.page("/")), "502")
@@ -140,7 +141,7 @@ func TestServeNetBoxAway(t *testing.T) {
 	require.Contains(t, visible(d.page("/")), "The last pass failed")
 	r = d.readiness()
 	require.True(t, r.Ready, "it was read once: %+v", r)
-	// require.NotEqual(t, "in step", r.Sources[0].State, "nobody knows that now") // V1
+	require.NotEqual(t, "in step", r.Sources[0].State, "nobody knows that now")
 
 	w.proxy.breaks(nil)
 	d.resync()
