@@ -239,12 +239,15 @@ func TestNetBoxLink(t *testing.T) {
 		"http://[2001:db8::1]:8000/sub":      `href="http://[2001:db8::1]:8000/sub/ipam/prefixes/41/"`,
 		"https://u:secret@n.example.org?q=1": `href="https://n.example.org/ipam/prefixes/41/"`,
 		"javascript:alert(1)//":              "",
+		"javascript://n.example.org/%0aa(1)": "",
+		"ftp://n.example.org":                "",
 		"":                                   "",
 	} {
 		v := sample()
 		v.NetBoxURL = url
 		_, body := get(t, page.New(options(v)), "/")
 		require.NotContains(t, body, "secret")
+		require.NotContains(t, body, "ZgotmplZ")
 		if want == "" {
 			require.NotRegexp(t, `href="[^"/#]`, body)
 			continue
@@ -302,7 +305,7 @@ func TestSearch(t *testing.T) {
 	_, body = get(t, page.New(o), "/search?q=x")
 	require.Contains(t, body, "Nothing was found.")
 	o.Search = nil
-	answer, body := get(t, page.New(o), "/search?q=x")
+	answer, _ := get(t, page.New(o), "/search?q=x")
 	require.Equal(t, http.StatusNotFound, answer.StatusCode)
 	_, body = get(t, page.New(o), "/")
 	require.NotContains(t, body, `role="search"`)
