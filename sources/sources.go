@@ -78,10 +78,14 @@ type Watcher interface {
 	// listen, the first included: changes may have been missed before. It
 	// never calls changed twice at the same time, and changed returns quickly.
 	//
+	// It calls listening with nil when it has begun to listen, to all parts of
+	// the system, and with the reason when it no longer does or never could, if
+	// that is another one than before; never twice at the same time either.
+	//
 	// It connects again by itself, waiting longer from failure to failure, and
 	// returns only when ctx ends, with ctx.Err(), or when watching can never
 	// work, with an error that says why.
-	Watch(ctx context.Context, changed func()) error
+	Watch(ctx context.Context, changed func(), listening func(error)) error
 }
 
 // Factory makes the sources of one kind.

@@ -60,6 +60,7 @@ type service struct {
 	board      board             // what the page shows
 	approved   map[string]bool   // digests that wait for their pass
 	notices    map[string]string // by what they are about
+	cached     *page.View        // the last one made; nil where it is out of date
 
 	runs int // counted for the logs; used by one pass at a time
 }
@@ -140,7 +141,7 @@ func (s *service) adopt(ctx context.Context, set *setting, schedules []plannedTi
 	g := &generation{setting: set, schedules: schedules, stop: stop}
 	list := names(set.config)
 	s.mu.Lock()
-	s.generation = g
+	s.generation, s.cached = g, nil
 	s.board.keep(set)
 	s.mu.Unlock()
 	s.loop.Configure(list)
@@ -198,6 +199,7 @@ func (s *service) warnOpen(c config.Serve) {
 func (s *service) notice(about, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cached = nil
 	if text == "" {
 		delete(s.notices, about)
 		return

@@ -42,6 +42,8 @@ type boardSource struct {
 	changed state.PassSource // of the last pass that changed anything
 	when    time.Time
 	state   string // in a few words
+	watch   string // how its events stand; "" where it has none
+	deaf    bool   // they do not come in now
 
 	allocations []report.Allocation // as it last listed them
 	held        []report.DocumentHeld
@@ -57,6 +59,7 @@ func (b *board) keep(set *setting) {
 		one := boardSource{name: source.Name, owner: source.Owner, kind: set.config.Sources[i].Kind}
 		if at := slices.IndexFunc(known, func(s boardSource) bool { return s.owner == source.Owner }); at >= 0 {
 			one = known[at]
+			one.watch, one.deaf = "", false // it is watched anew
 		}
 		b.sources = append(b.sources, one)
 	}

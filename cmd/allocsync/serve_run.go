@@ -88,6 +88,7 @@ func (s *service) end(g *generation, w worker.Wanted, o worker.Outcome) {
 	s.mu.Lock()
 	s.board.end(g, saved, o, r)
 	pending := slices.Clone(s.board.pending)
+	s.cached = nil
 	s.mu.Unlock()
 	s.savePass(o, pending, usage)
 	s.observe(g, w, o)

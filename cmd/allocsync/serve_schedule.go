@@ -92,13 +92,32 @@ func (s *service) watchSources(ctx context.Context, g *generation) {
 		g.running.Go(func() {
 			err := watcher.Watch(ctx, func() {
 				s.loop.Want(worker.Trigger{Kind: worker.KindEvent, Detail: source.Name + ": something changed", Sources: []string{source.Name}})
-			})
+			}, func(err error) { s.listening(source, err) })
 			if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 				s.log.Error().Err(err).Str("source", source.Name).Msg("the source cannot be watched; its schedule remains")
 				s.notice("watch "+source.Name, fmt.Sprintf("%s cannot be watched: %v. Its schedule remains.", source.Name, err))
 			}
 		})
 	}
+}
+
+// listening takes note of whether a source tells of its changes now.
+func (s *service) listening(source worker.Source, err error) {
+	s.metrics.Watcher(source.Name, err == nil)
+	if err != nil {
+		s.log.Warn().Err(err).Str("source", source.Name).Msg("the source does not tell of its changes; its schedule remains")
+	} else {
+		s.log.Info().Str("source", source.Name).Msg("the source tells of its changes")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.board.source(source.Owner); one != nil {
+		one.watch, one.deaf = "connected", err != nil
+		if err != nil {
+			one.watch = "reconnecting: " + err.Error()
+		}
+	}
+	s.cached = nil
 }
 
 // loopback reports whether an address to listen on is reached from this

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -20,7 +21,7 @@ func (s *service) begin() {
 	s.metrics.Running(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.board.running, s.board.since = true, time.Now()
+	s.board.running, s.board.since, s.cached = true, time.Now(), nil
 }
 
 func (s *service) doing(text string) {
@@ -29,8 +30,27 @@ func (s *service) doing(text string) {
 	s.board.doing = text
 }
 
+// fresh is how long a view is shown again: an open page asks every few seconds,
+// and histories are read from the disk.
+const fresh = time.Second
+
 // view is what the page shows now.
 func (s *service) view() page.View {
+	s.mu.Lock()
+	if s.cached != nil && time.Since(s.cached.Now) < fresh {
+		v := *s.cached
+		s.mu.Unlock()
+		return v
+	}
+	s.mu.Unlock()
+	v := s.newView()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cached = &v
+	return v
+}
+
+func (s *service) newView() page.View {
 	s.mu.Lock()
 	g, b := s.generation, s.board
 	b.passes, b.pending, b.sources = slices.Clone(b.passes), slices.Clone(b.pending), slices.Clone(b.sources)
@@ -60,6 +80,9 @@ func (s *service) view() page.View {
 	for _, p := range b.pending {
 		v.Pending = append(v.Pending, pendingView(p, b.more[p.Digest]))
 	}
+	slices.SortStableFunc(v.Plan.Held, func(a, b page.Held) int {
+		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Reason, b.Reason))
+	})
 	v.Networks, v.Types = s.networksView(b.networks), s.typesView(b.counts)
 	return v
 }
@@ -71,7 +94,7 @@ func (s boardSource) view(g *generation, now time.Time) page.Source {
 		Allocations: s.last.Allocations, Rows: s.last.Rows, InStep: s.last.InStep,
 		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
 		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
-		Next: g.next(s.name, now), Schedule: g.scheduleOf(s.name),
+		Next: g.next(s.name, now), Schedule: g.scheduleOf(s.name), Watch: s.watch, WatchBroken: s.deaf,
 	}
 }
 

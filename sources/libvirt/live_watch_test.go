@@ -23,7 +23,7 @@ func newWatch(tb testing.TB, s *Source) watch {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := watch{tb: tb, calls: make(chan time.Time, 10_000)}
 	done := make(chan error, 1)
-	go func() { done <- s.Watch(ctx, func() { w.calls <- time.Now() }) }()
+	go func() { done <- s.Watch(ctx, func() { w.calls <- time.Now() }, func(error) {}) }()
 	stopped := false
 	w.stop = func() {
 		if stopped {
@@ -197,7 +197,7 @@ func TestRealWatchEnds(t *testing.T) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				short, cancel := context.WithTimeout(ctx, rand.N(12*time.Millisecond))
-				_ = s.Watch(short, func() {})
+				_ = s.Watch(short, func() {}, func(error) {})
 				cancel()
 			}
 		})

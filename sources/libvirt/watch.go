@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -33,8 +34,9 @@ func watched() []golibvirt.DomainEventID {
 // Watch calls changed whenever a host says that a domain changed, and once
 // after it has connected to a host, since what changed before is not told. It
 // keeps one connection to each host, of its own, and comes back to a host that
-// is away. It returns when ctx ends.
-func (s *Source) Watch(ctx context.Context, changed func()) error {
+// is away. It calls listening with the error of the first host, in the order of
+// the configuration, that is. It returns when ctx ends.
+func (s *Source) Watch(ctx context.Context, changed func(), listening func(error)) error {
 	signal := make(chan struct{}, 1) // one element: that something changed since
 	tell := func() {
 		select {
@@ -44,8 +46,12 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 	}
 	var hosts sync.WaitGroup
 	defer hosts.Wait()
-	for _, e := range s.endpoints {
-		hosts.Go(func() { s.watchHost(ctx, e, tell) })
+	state := &listeners{errs: make([]error, len(s.endpoints)), tell: listening}
+	for i := range state.errs {
+		state.errs[i] = errNotYet
+	}
+	for i, e := range s.endpoints {
+		hosts.Go(func() { s.watchHost(ctx, e, tell, func(err error) { state.set(i, err) }) })
 	}
 	for {
 		select {
@@ -57,14 +63,48 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
+// errNotYet is how it stands with a host before it has been tried.
+var errNotYet = errors.New("not tried yet")
+
+// listeners knows which hosts are listened to.
+type listeners struct {
+	mu   sync.Mutex
+	errs []error // nil for a host that is listened to
+	said string
+	tell func(error)
+}
+
+// set notes how it stands with a host, and tells how it stands with all.
+func (l *listeners) set(host int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs[host] = err
+	first, text := error(nil), ""
+	for _, e := range l.errs {
+		if errors.Is(e, errNotYet) {
+			return
+		}
+		if first == nil && e != nil {
+			first, text = e, e.Error()
+		}
+	}
+	if first == nil || text != l.said {
+		l.said = text
+		l.tell(first)
+	}
+}
+
 // watchHost watches one host until ctx ends.
-func (s *Source) watchHost(ctx context.Context, e endpoint, tell func()) {
+func (s *Source) watchHost(ctx context.Context, e endpoint, tell func(), state func(error)) {
 	pause := firstPause
 	for ctx.Err() == nil {
 		connected := time.Now()
-		watching := s.watchOnce(ctx, e, tell)
-		if watching && time.Since(connected) > maxPause {
+		watched, err := s.watchOnce(ctx, e, func() { state(nil); tell() }, tell)
+		if watched && time.Since(connected) > maxPause {
 			pause = firstPause
+		}
+		if ctx.Err() == nil {
+			state(err)
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)): // not all hosts, nor all installations, at once
@@ -75,11 +115,11 @@ func (s *Source) watchHost(ctx context.Context, e endpoint, tell func()) {
 }
 
 // watchOnce watches one host until its connection is lost, and reports whether
-// it was watched at all.
-func (s *Source) watchOnce(ctx context.Context, e endpoint, tell func()) bool {
+// it was watched at all, and why it is no longer. It calls up when it is.
+func (s *Source) watchOnce(ctx context.Context, e endpoint, up, tell func()) (bool, error) {
 	c, err := connect(ctx, e, s.options)
 	if err != nil {
-		return false
+		return false, err
 	}
 	subscribed := make(chan error, 1)
 	go func() { subscribed <- c.subscribeAll(tell) }()
@@ -89,23 +129,25 @@ func (s *Source) watchOnce(ctx context.Context, e endpoint, tell func()) bool {
 	case err = <-subscribed:
 	case <-ctx.Done():
 		go c.closeAfter(subscribed)
-		return false
+		return false, ctx.Err()
 	case <-deadline.C:
 		go c.closeAfter(subscribed)
-		return false
+		return false, e.failed("subscribe to the events of", noAnswer(s.options.CallTimeout))
 	}
 	defer c.close()
 	if err != nil {
-		return false
+		return false, err
 	}
-	tell()
+	up()
 	// No call is made any more on this connection, so that none is under way
 	// when it ends.
 	select {
 	case <-c.ended():
+		cause, _ := c.guard.lost()
+		return true, e.failed("watch", cause)
 	case <-ctx.Done():
+		return true, ctx.Err()
 	}
-	return true
 }
 
 // subscribeAll calls tell at every event of those that are watched, until the

@@ -16,6 +16,7 @@ type watching struct {
 	daemons []*libvirtd.Server
 	calls   atomic.Int64
 	pause   atomic.Int64 // nanoseconds that each call takes
+	states  chan error   // what it said of listening
 	stop    context.CancelFunc
 	ended   chan error
 }
@@ -29,7 +30,7 @@ func newWatching(t *testing.T, hosts int) *watching {
 	noLeaks(t)
 	o := defaults()
 	o.URIs, o.CallTimeout = nil, 300*time.Millisecond
-	w := &watching{ended: make(chan error, 1)}
+	w := &watching{ended: make(chan error, 1), states: make(chan error, 100)}
 	for range hosts {
 		daemon, socket := libvirtd.Start(t, libvirtd.World{Domains: []libvirtd.Domain{{
 			XML: "<domain><name>web-1</name><uuid>00000000-0000-4000-8000-000000000001</uuid></domain>",
@@ -50,7 +51,7 @@ func newWatching(t *testing.T, hosts int) *watching {
 			w.calls.Add(1)
 			time.Sleep(time.Duration(w.pause.Load()))
 			inside.Add(-1)
-		})
+		}, func(err error) { w.states <- err })
 	}()
 	t.Cleanup(w.stop)
 	for _, d := range w.daemons {
@@ -129,16 +130,21 @@ func TestWatchCoalesces(t *testing.T) {
 // meanwhile is not.
 func TestWatchComesBack(t *testing.T) {
 	w := newWatching(t, 1)
+	require.NoError(t, <-w.states)
 	n := w.settled()
 	w.daemons[0].Drop()
 	w.mustCall(t, n, "coming back is not told")
 	w.mustListen(t, w.daemons[0])
+	require.ErrorContains(t, <-w.states, "watch localhost: ")
+	require.NoError(t, <-w.states)
 }
 
 // One host that is away keeps nobody from hearing of the others.
 func TestWatchWithoutOneHost(t *testing.T) {
 	w := newWatching(t, 2)
+	require.NoError(t, <-w.states, "both are listened to")
 	w.daemons[0].Close()
+	require.Error(t, <-w.states, "one is not")
 	n := w.settled()
 	w.daemons[1].Emit(libvirtd.Event{Kind: libvirtd.Lifecycle, Domain: w.daemons[1].World().Domains[0], Change: 2})
 	w.mustCall(t, n, "the other host is not heard")
@@ -165,7 +171,7 @@ func TestWatchEndsWhileSubscribing(t *testing.T) {
 			require.NoError(t, err)
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			go func() { ended <- source.Watch(ctx, func() {}) }()
+			go func() { ended <- source.Watch(ctx, func() {}, func(error) {}) }()
 			<-asked
 			if name == "out of time" {
 				time.Sleep(4 * timeout)

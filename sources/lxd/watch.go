@@ -54,10 +54,10 @@ func looks() []time.Duration {
 //
 // It returns when ctx ends, with ctx.Err(), or when the server knows no events.
 // To a server that does not trust this client it comes back each minute.
-func (s *Source) Watch(ctx context.Context, changed func()) error {
+func (s *Source) Watch(ctx context.Context, changed func(), listening func(error)) error {
 	heard := news{change: make(chan struct{}, 1), start: make(chan struct{}, 1)}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.listen(ctx, heard) })
+	group.Go(func() error { return s.listen(ctx, heard, listening) })
 	group.Go(func() error { return heard.pass(ctx, changed) })
 	return group.Wait()
 }
@@ -131,10 +131,14 @@ func (n news) pass(ctx context.Context, changed func()) error {
 }
 
 // listen listens until ctx ends or the server turns out to know no events.
-func (s *Source) listen(ctx context.Context, heard news) error {
+func (s *Source) listen(ctx context.Context, heard news, listening func(error)) error {
 	pause, first := firstPause, change
+	said := "" // why it does not listen
 	for {
-		lasted, err := s.connect(ctx, heard.add, first)
+		lasted, err := s.connect(ctx, heard.add, first, func() {
+			said = ""
+			listening(nil)
+		})
 		unknown, refused := errors.AsType[*answerError](err)
 		switch {
 		case ctx.Err() != nil:
@@ -146,6 +150,10 @@ func (s *Source) listen(ctx context.Context, heard news) error {
 			pause = maxPause
 		case lasted > maxPause:
 			pause = firstPause
+		}
+		if err.Error() != said {
+			said = err.Error()
+			listening(err)
 		}
 		if lasted > 0 {
 			first = start // an instance may have started while nobody listened
@@ -160,8 +168,9 @@ func (s *Source) listen(ctx context.Context, heard news) error {
 }
 
 // connect listens over one connection until it is lost, and returns how long
-// it lasted, 0 if it never stood. It tells of first when the server listens.
-func (s *Source) connect(ctx context.Context, tell func(meaning), first meaning) (time.Duration, error) {
+// it lasted, 0 if it never stood. It calls up when it stands, and tells of first
+// when the server listens.
+func (s *Source) connect(ctx context.Context, tell func(meaning), first meaning, up func()) (time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	begin := sync.OnceFunc(func() { tell(first) })
@@ -177,6 +186,7 @@ func (s *Source) connect(ctx context.Context, tell func(meaning), first meaning)
 	}
 	defer func() { _ = connection.CloseNow() }() // it is lost already, or nobody wants it any more
 	since := time.Now()
+	up()
 	silence.Reset(maxSilence)
 	unheard := time.AfterFunc(maxUnheard, begin)
 	defer unheard.Stop()
@@ -209,7 +219,9 @@ func (c *client) dial(ctx context.Context, alive func()) (*websocket.Conn, error
 		err = c.ended(ctx)
 	case answer != nil && answer.StatusCode != http.StatusSwitchingProtocols:
 		body, _ := io.ReadAll(answer.Body) // at most 1 KiB, which the library has read already
-		err = decode(answer.StatusCode, body, new(any))
+		if err = decode(answer.StatusCode, body, new(any)); err == nil {
+			err = fmt.Errorf("%w: it answers %d and no websocket", sources.ErrUnreachable, answer.StatusCode)
+		}
 	default:
 		err = reached(err)
 	}

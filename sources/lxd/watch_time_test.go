@@ -88,7 +88,7 @@ func newWorld(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 	var ctx context.Context
 	ctx, w.stop = context.WithCancel(t.Context())
 	go func() {
-		w.result = s.Watch(ctx, w.changed)
+		w.result = s.Watch(ctx, w.changed, func(error) {})
 		close(w.ended)
 	}()
 	t.Cleanup(func() {
@@ -495,7 +495,7 @@ func TestWatchWithEndedContext(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
-	require.Equal(t, context.DeadlineExceeded, s.Watch(ctx, func() { t.Error("changed is called") }))
+	require.Equal(t, context.DeadlineExceeded, s.Watch(ctx, func() { t.Error("changed is called") }, func(error) {}))
 	require.True(t, errors.Is(ctx.Err(), context.DeadlineExceeded))
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,16 +25,47 @@ import (
 )
 
 // watch is a source that is watched, by a test.
+// states is what Watch said of listening.
+type states struct {
+	mu   sync.Mutex
+	list []error
+}
+
+func (s *states) add(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, err)
+}
+
+func (s *states) last() (err error, some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		return nil, false
+	}
+	return s.list[len(s.list)-1], true
+}
+
 type watch struct {
-	tb    testing.TB
-	calls chan time.Time
-	stop  func() // ends it, and requires that it ends at once
+	states *states
+	tb     testing.TB
+	calls  chan time.Time
+	stop   func() // ends it, and requires that it ends at once
+}
+
+// listens requires that Watch has said last whether it listens.
+func (w watch) listens(want bool) {
+	w.tb.Helper()
+	require.Eventually(w.tb, func() bool {
+		err, some := w.states.last()
+		return some && want == (err == nil)
+	}, patience, time.Millisecond)
 }
 
 func newWatch(tb testing.TB, s sources.Watcher) watch {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := watch{tb: tb, calls: make(chan time.Time, 10_000)}
+	w := watch{tb: tb, calls: make(chan time.Time, 10_000), states: &states{}}
 	done := make(chan error, 1)
 	var inside atomic.Int32
 	go func() {
@@ -43,7 +75,7 @@ func newWatch(tb testing.TB, s sources.Watcher) watch {
 			}
 			w.calls <- time.Now()
 			inside.Add(-1)
-		})
+		}, func(err error) { w.states.add(err) })
 	}()
 	stopped := false
 	w.stop = func() {
@@ -256,15 +288,19 @@ func TestWatchComesBack(t *testing.T) {
 	}
 	w := newWatch(t, mustOpen(t, "unix://"+path))
 	w.silent(time.Second, "nobody is there")
+	w.listens(false)
 	first := start()
 	c := events.next()
 	w.told(patience, "it is there")
+	w.listens(true)
 	require.NoError(t, first.Close())
 	_ = c.CloseNow()
 	w.silent(700*time.Millisecond, "nobody is there")
+	w.listens(false)
 	start()
 	c = events.next()
 	w.told(patience, "it is back")
+	w.listens(true)
 	w.silent(time.Second, "once")
 	events.say(c, "network-forward-deleted")
 	w.told(patience, "an event")
