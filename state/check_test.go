@@ -272,6 +272,10 @@ func TestFaultsOfStructure(t *testing.T) {
 		e.PutUint32(file[at+pageHeader+4:], e.Uint32(file[at+pageHeader+4:])+1)
 		return e.Uint16(file[at+10:]) > 0
 	}), "a key that begins a byte later")
+	require.Positive(t, inPages(t, file, branchPage, func(file []byte, at int) bool {
+		e.PutUint32(file[at+pageHeader:], e.Uint32(file[at+pageHeader:])+1)
+		return true
+	}), "a key of a branch that begins a byte later")
 	require.Positive(t, inPages(t, file, leafPage, func(file []byte, at int) bool {
 		one, two := file[at+pageHeader:], file[at+pageHeader+element:]
 		n := int(e.Uint32(one[8:]) + e.Uint32(one[12:])) // of key and value
