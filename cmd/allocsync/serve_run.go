@@ -26,16 +26,21 @@ func newLogged(logger zerolog.Logger, w io.Writer) *progress {
 func (s *service) run(ctx context.Context, w worker.Wanted) {
 	approvals := s.takeApproved()
 	for _, p := range approvals {
-		s.pass(ctx, p.Asked, p.Digest, worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "digest " + p.Digest}}})
+		approved := worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "digest " + p.Digest}}}
+		if err := s.pass(ctx, p.Asked, p.Digest, approved); errors.Is(err, worker.ErrApproval) {
+			approved.Triggers[0].Detail += ", which is no longer the plan"
+			_ = s.pass(ctx, p.Asked, "", approved) // shows the plan that there is now
+		}
 	}
 	w.Triggers = slices.DeleteFunc(slices.Clone(w.Triggers), func(t worker.Trigger) bool { return t.Kind == worker.KindApproval })
 	if len(w.Triggers) > 0 && ctx.Err() == nil {
-		s.pass(ctx, w.Sources, "", w)
+		_ = s.pass(ctx, w.Sources, "", w)
 	}
 }
 
-// pass makes one pass and tells everybody.
-func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) {
+// pass makes one pass and tells everybody. Its error, why nothing was done, has
+// been told too.
+func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) error {
 	g := s.current()
 	s.runs++
 	logger := s.log.With().Int("run", s.runs).Str("trigger", w.String()).Logger()
@@ -51,6 +56,7 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	s.end(g, w, outcome)
 	s.tell(logger, outcome)
 	s.loop.Finished(outcome.Asked, outcome.Again())
+	return outcome.Err
 }
 
 // tell logs what became of a pass.

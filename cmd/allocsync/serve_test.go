@@ -223,19 +223,44 @@ func TestServeApproval(t *testing.T) {
 	require.Len(t, l.addresses(t), 21, "nothing is deleted without approval")
 	s.end()
 
-	s = l.serve(t)
+	s = l.serve(t, "watch: false")
 	s.eventually("has looked again", func() bool { return s.passes() > 0 })
+
+	// Meanwhile the plan becomes another one: what was approved is not done,
+	// and the new plan waits.
+	old := s.waiting()
+	l.lxd.Set(instance("keep", "10.1.2.9"), instance("x10", "10.1.2.10"))
+	s.approve(old)
+	s.eventually("shows the new plan", func() bool { now := s.waiting(); return now != "" && now != old })
+	require.Len(t, l.addresses(t), 21)
+
+	s.approve(s.waiting())
+	s.eventually("deletes what was approved", func() bool { return len(l.addresses(t)) == 2 })
+	s.eventually("shows it", func() bool { return s.waiting() == "" })
+}
+
+// waiting returns the digest of the plan that waits on the page, "" for none.
+func (s *served) waiting() string {
 	_, text := s.get("/")
 	digest := regexp.MustCompile(`name="digest" value="([0-9a-f]+)"`).FindStringSubmatch(text)
-	require.NotNil(t, digest, text)
-	form := url.Values{"digest": {digest[1]}, "token": {approveToken}}
+	if digest == nil {
+		return ""
+	}
+	return digest[1]
+}
+
+// approve fills in the form for a plan and sends it.
+func (s *served) approve(digest string) {
+	s.t.Helper()
+	_, text := s.get("/")
+	form := url.Values{}
 	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`).FindAllStringSubmatch(text, -1) {
 		form.Set(m[1], m[2])
 	}
+	form.Set("digest", digest)
+	form.Set("token", approveToken)
 	code, text := s.do(http.MethodPost, "/approve", form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer "+pageToken)
-	require.Equal(t, http.StatusSeeOther, code, text)
-	s.eventually("deletes what was approved", func() bool { return len(l.addresses(t)) == 1 })
-	s.eventually("shows it", func() bool { _, text := s.get("/"); return !strings.Contains(text, `name="digest"`) })
+	require.Equal(s.t, http.StatusSeeOther, code, text)
 }
 
 // A new configuration is put in force; a wrong one is refused and the old one
