@@ -186,7 +186,7 @@ func TestDocumentedExamples(t *testing.T) {
 			blocks = []string{"# allocsync.yaml\n" + mustRead(t, name)}
 		}
 		for i, block := range blocks {
-			if strings.HasPrefix(block, "rules:") {
+			if strings.HasPrefix(block, "rules:") || strings.HasPrefix(block, "serve:") {
 				block = "# allocsync.yaml\ninstallation: x\nnetbox: {url: 'https://a', token: a}\nsources: [{name: lab, kind: lxd}]\n" + block
 			}
 			if !strings.HasPrefix(block, "# allocsync.yaml\n") {
@@ -211,7 +211,7 @@ func TestDocumentedExamples(t *testing.T) {
 func documents(t testing.TB) []string {
 	t.Helper()
 	names := []string{page}
-	for _, pattern := range []string{"../README.md", "../docs/*.md", "../docs/sources/*.md", "../docs/deploy/*.yaml"} {
+	for _, pattern := range []string{"../README.md", "../docs/*.md", "../docs/operating/*.md", "../docs/sources/*.md", "../docs/deploy/*.yaml"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, name := range found {
@@ -235,7 +235,7 @@ func anyVariable(name string) (string, bool) {
 	if strings.HasSuffix(name, "URL") {
 		return "https://example.org", true
 	}
-	return "value", true
+	return "the value of " + name, true // every secret differs, and is long enough
 }
 
 // withSecrets makes a folder with the files that hold an example's secrets. A
@@ -243,11 +243,12 @@ func anyVariable(name string) (string, bool) {
 func withSecrets(t testing.TB, block string) (text, folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	secret := regexp.MustCompile(`(\b(?:token|password|secret)_file: *)/?([^\s,}]+)`)
+	block = strings.ReplaceAll(block, "${CREDENTIALS_DIRECTORY}/", "credentials/")
+	secret := regexp.MustCompile(`(\b\w*(?:token|password|secret)_file: *)/?([^\s,}]+)`)
 	for _, m := range secret.FindAllStringSubmatch(block, -1) {
 		name := filepath.Join(folder, m[2])
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
-		require.NoError(t, os.WriteFile(name, []byte("secret\n"), 0o600))
+		require.NoError(t, os.WriteFile(name, []byte("the content of "+m[2]+"\n"), 0o600))
 	}
 	return secret.ReplaceAllString(block, "$1$2"), folder
 }
