@@ -20,7 +20,8 @@ type Report struct {
 	DryRun       bool
 
 	Plan   plan.Plan
-	Digest string // what `allocsync sync --approve` takes
+	Digest string   // what `allocsync sync --approve` takes
+	Only   []string // names of the sources that the pass was restricted to
 
 	// Exceeded are the sources whose changes were not carried out, or would
 	// not be, because they go over a limit.

@@ -86,7 +86,11 @@ func (v *view) approval() string {
 	if !v.DryRun && len(v.Exceeded) == 0 {
 		return ""
 	}
-	return "allocsync sync --approve " + v.Digest
+	command := "allocsync sync"
+	for _, name := range v.Only {
+		command += " --source " + name
+	}
+	return command + " --approve " + v.Digest
 }
 
 // approvalText says what approval is for.

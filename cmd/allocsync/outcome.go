@@ -14,6 +14,7 @@ type reporter struct {
 	setting *setting
 	started time.Time
 	dryRun  bool
+	only    []string // as in worker.Pass
 	before  netbox.Stats
 
 	// usage adds what is in use by type and network: in files that are kept
@@ -59,6 +60,7 @@ func (r reporter) unread(p *worker.Proposal) report.Report {
 		Started:      r.started,
 		Took:         time.Since(r.started),
 		DryRun:       r.dryRun,
+		Only:         r.only,
 		Plan:         p.Plan,
 	}
 	for _, reading := range p.Readings {

@@ -50,6 +50,7 @@ type service struct {
 	program *program
 	log     zerolog.Logger
 	store   *state.Store // nil: nothing is remembered
+	initial config.Serve // as it was at the start; some of it is never read again
 	metrics *metrics.Metrics
 	loop    *worker.Loop
 	server  *webhook.Server
@@ -94,6 +95,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	defer s.closeState()
+	s.initial = set.config.Serve
 	s.loop = &worker.Loop{Run: s.run, Settle: set.config.Serve.Settle, Longest: 4 * set.config.Serve.Settle}
 	if s.server, err = webhook.Open(s.webhookOptions(set.config)); err != nil {
 		return err

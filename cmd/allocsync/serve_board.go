@@ -82,9 +82,12 @@ func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Rep
 	if len(b.passes) > boardPasses {
 		b.passes = b.passes[:boardPasses]
 	}
-	for _, said := range p.Sources {
-		if one := b.source(said.Owner); one != nil {
-			one.take(said, p.End, o)
+	for i, outcome := range o.Sources() {
+		if one := b.source(outcome.Owner); one != nil {
+			one.take(p.Sources[i], p.End, o.Err == nil && outcome.Excess == "")
+			if outcome.Excess != "" {
+				one.state = "over limits"
+			}
 		}
 	}
 	if o.Err != nil { // of those that were read before; the others are not ready yet
@@ -111,15 +114,23 @@ func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Rep
 	b.suspend(g, p, o)
 }
 
-// take notes what a pass did for a source.
-func (s *boardSource) take(said state.PassSource, at time.Time, o worker.Outcome) {
+// take notes what a pass did for a source; within means that NetBox could be
+// used and that the source was within its limits.
+func (s *boardSource) take(said state.PassSource, at time.Time, within bool) {
 	s.last, s.asked, s.state = said, at, said.Answer
-	if said.Answer == string(worker.Complete) && said.Failed == 0 && o.Err == nil {
+	if within && succeeded(said) {
 		s.success, s.state = at, "in step"
 	}
 	if said.Created+said.Updated+said.Deleted > 0 {
 		s.changed, s.when = said, at
 	}
+}
+
+// succeeded reports whether a source answered in full and everything was done;
+// not where all that it wants is held.
+func succeeded(said state.PassSource) bool {
+	return said.Answer == string(worker.Complete) && said.Failed == 0 &&
+		(said.Held == 0 || said.InStep+said.Created+said.Updated > 0)
 }
 
 // plan replaces what is not done for the sources that were asked.
@@ -146,18 +157,23 @@ func (b *board) plan(o worker.Outcome, r report.Report) {
 // suspend takes in a plan that waits for a person, and drops those whose
 // sources have been asked again since.
 func (b *board) suspend(g *generation, p state.Pass, o worker.Outcome) {
-	asked := map[string]bool{}
+	asked, since := map[string]bool{}, p.End
 	for _, reading := range o.Proposal.Readings {
 		asked[reading.Source.Owner] = true
+	}
+	for _, old := range b.pending {
+		if old.Digest == p.Digest {
+			since = old.Since
+		}
 	}
 	b.pending = slices.DeleteFunc(b.pending, func(old state.Pending) bool {
 		return !slices.ContainsFunc(old.Owners, func(one state.PendingOwner) bool { return !asked[one.Owner] })
 	})
 	over := excessOf(o)
-	if len(over) == 0 {
+	if len(over) == 0 || len(over) < len(o.Asked) { // a pass of these alone follows: see service.plain
 		return
 	}
-	pending := state.Pending{Digest: p.Digest, Asked: o.Only, Since: p.End}
+	pending := state.Pending{Digest: p.Digest, Asked: o.Asked, Since: since}
 	for _, e := range over {
 		one := state.PendingOwner{Owner: e.Owner, Rows: e.Rows, Limit: e.Text}
 		for _, s := range o.Proposal.Plan.Sources {

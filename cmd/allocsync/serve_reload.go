@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,14 +73,15 @@ func (s *service) reload(ctx context.Context) {
 		s.notice("configuration", "The configuration file was changed and is refused; the old configuration stays in force. "+err.Error())
 		return
 	}
-	before := s.current().config.Serve
 	s.adopt(ctx, set, schedules)
 	s.notice("configuration", "")
 	s.log.Info().Msg("a new configuration is in force")
-	for _, key := range needRestart(before, set.config.Serve) {
+	restart := ""
+	for _, key := range needRestart(s.initial, set.config.Serve) {
 		s.log.Warn().Str("key", "serve."+key).Msg("a change of this key takes a restart")
-		s.notice("configuration", "serve."+key+" was changed, which takes a restart.")
+		restart += "serve." + key + " was changed, which takes a restart. "
 	}
+	s.notice("restart", strings.TrimSpace(restart))
 	s.loop.Want(startTrigger("new configuration"))
 }
 

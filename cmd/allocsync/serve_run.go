@@ -24,23 +24,42 @@ func newLogged(logger zerolog.Logger, w io.Writer) *progress {
 // run makes the passes that are wanted: first those that were approved, each of
 // exactly the sources of its plan, and then one for everything else.
 func (s *service) run(ctx context.Context, w worker.Wanted) {
-	approvals := s.takeApproved()
-	for _, p := range approvals {
+	for _, p := range s.takeApproved() {
 		approved := worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "digest " + p.Digest}}}
-		if err := s.pass(ctx, p.Asked, p.Digest, approved); errors.Is(err, worker.ErrApproval) {
+		if o := s.pass(ctx, p.Asked, p.Digest, approved); errors.Is(o.Err, worker.ErrApproval) {
 			approved.Triggers[0].Detail += ", which is no longer the plan"
-			_ = s.pass(ctx, p.Asked, "", approved) // shows the plan that there is now
+			s.plain(ctx, p.Asked, approved) // shows the plan that there is now
 		}
 	}
 	w.Triggers = slices.DeleteFunc(slices.Clone(w.Triggers), func(t worker.Trigger) bool { return t.Kind == worker.KindApproval })
 	if len(w.Triggers) > 0 && ctx.Err() == nil {
-		_ = s.pass(ctx, w.Sources, "", w)
+		s.plain(ctx, w.Sources, w)
 	}
 }
 
-// pass makes one pass and tells everybody. Its error, why nothing was done, has
-// been told too.
-func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) error {
+// plain makes a pass without an approval. Where some of the sources asked are
+// over their limits, those are asked once more by themselves: what a person
+// approves must not depend on what the others' rows have been changed to since.
+func (s *service) plain(ctx context.Context, only []string, w worker.Wanted) {
+	o := s.pass(ctx, only, "", w)
+	if over := overOf(o); len(over) > 0 && len(over) < len(o.Asked) && ctx.Err() == nil {
+		s.pass(ctx, over, "", worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "to be approved by itself"}}})
+	}
+}
+
+// overOf names the sources that are over their limits.
+func overOf(o worker.Outcome) []string {
+	var over []string
+	for _, one := range o.Sources() {
+		if one.Excess != "" {
+			over = append(over, one.Name)
+		}
+	}
+	return over
+}
+
+// pass makes one pass and tells everybody.
+func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) worker.Outcome {
 	g := s.current()
 	s.runs++
 	logger := s.log.With().Int("run", s.runs).Str("trigger", w.String()).Logger()
@@ -53,10 +72,15 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	}
 	s.begin()
 	outcome := pass.Run(ctx, approve)
+	if outcome.Err != nil && ctx.Err() != nil { // it was told to stop, and had written nothing
+		logger.Info().Msg("pass given up")
+		s.rest()
+		return outcome
+	}
 	s.end(g, w, outcome)
 	s.tell(logger, outcome)
 	s.loop.Finished(outcome.Asked, outcome.Again())
-	return outcome.Err
+	return outcome
 }
 
 // tell logs what became of a pass.

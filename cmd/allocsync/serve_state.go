@@ -82,7 +82,7 @@ func (s *boardSource) remember(passes []state.Pass) {
 			if said.Owner != s.owner {
 				continue
 			}
-			if s.success.IsZero() && said.Answer == string(worker.Complete) && said.Failed == 0 && p.Outcome != string(worker.Failed) {
+			if s.success.IsZero() && succeeded(said) && p.Outcome != string(worker.Failed) && p.Outcome != string(worker.OverLimits) {
 				s.success = p.End
 			}
 			if s.when.IsZero() && said.Created+said.Updated+said.Deleted > 0 {

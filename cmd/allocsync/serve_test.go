@@ -328,3 +328,33 @@ func TestServeWithoutNetBox(t *testing.T) {
 		return strings.Contains(text, "failed") && !strings.Contains(text, "in step")
 	})
 }
+
+// What waits for approval is the plan of the sources over their limits alone:
+// others' changes, made meanwhile, do not void it.
+func TestServeApprovalBesideOthers(t *testing.T) {
+	l, other := newLab(t), newLab(t)
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	theirs, err := os.ReadFile(other.config)
+	require.NoError(t, err)
+	_, source, _ := strings.Cut(string(theirs), "sources:\n")
+	l.write(t, string(text)+strings.Replace(source, "name: lab", "name: cloud", 1))
+	l.mustRun(t, exitInStep, "setup")
+	rows := []fixtures.Row{}
+	for n := 10; n < 30; n++ {
+		rows = append(rows, instance(fmt.Sprint("x", n), fmt.Sprintf("10.1.2.%d", n)))
+	}
+	l.lxd.Set(rows...)
+	other.lxd.Set(instance("c1", "10.9.9.1"))
+	l.mustRun(t, exitInStep, "sync")
+	l.lxd.Set(rows[0])
+	other.lxd.Set(instance("c1", "10.9.9.1"), instance("c2", "10.9.9.2"))
+
+	s := l.serve(t, "watch: false")
+	require.Len(t, l.addresses(t), 22, "one is made, none deleted")
+	s.eventually("waits", func() bool { return s.waiting() != "" })
+	_, ready := s.get("/readyz")
+	require.Contains(t, ready, "over limits")
+	s.approve(s.waiting())
+	s.eventually("deletes what was approved", func() bool { return len(l.addresses(t)) == 3 })
+}

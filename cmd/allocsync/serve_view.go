@@ -24,6 +24,14 @@ func (s *service) begin() {
 	s.board.running, s.board.since, s.cached = true, time.Now(), nil
 }
 
+// rest says that no pass runs.
+func (s *service) rest() {
+	s.metrics.Running(false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.board.running, s.board.doing, s.cached = false, "", nil
+}
+
 func (s *service) doing(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

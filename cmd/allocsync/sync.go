@@ -115,7 +115,7 @@ func (p *program) once(ctx context.Context, s *setting, pass *worker.Pass, progr
 
 // try runs one pass and reports it; o takes what became of it.
 func (p *program) try(ctx context.Context, s *setting, pass *worker.Pass, progress *progress, f syncFlags, o *worker.Outcome) error {
-	r := reporter{setting: s, started: o.Started, dryRun: f.dryRun, before: s.client.Stats(), usage: f.out.kept()}
+	r := reporter{setting: s, started: o.Started, dryRun: f.dryRun, only: f.only, before: s.client.Stats(), usage: f.out.kept()}
 	proposal, err := pass.Plan(ctx)
 	o.Proposal, o.Err = proposal, err
 	if err != nil && !errors.Is(err, worker.ErrNoSource) {

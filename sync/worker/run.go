@@ -137,7 +137,7 @@ type SourceOutcome struct {
 	Answer      Answer
 	Missing     []string // what could not be read, or why it did not answer
 	Allocations int      // that it handed out
-	Rows        int      // that NetBox held for it before the pass; 0 where NetBox was not read
+	Rows        int      // that NetBox holds for it after the pass; 0 where NetBox was not read
 	InStep      int
 	Planned     int // changes planned
 	Created     int // changes carried out
@@ -193,6 +193,10 @@ func (o Outcome) Sources() []SourceOutcome {
 			if one := at[change.Change.Owner]; one != nil {
 				one.count(change)
 			}
+			from := at[change.Change.Before.Owner]
+			if change.Status == apply.Done && change.Change.Action == plan.Update && from != nil && from != at[change.Change.Owner] {
+				from.Rows--
+			}
 		}
 	}
 	return list
@@ -211,10 +215,15 @@ func (s *SourceOutcome) count(o apply.Outcome) {
 		s.Again = s.Again || o.Status != apply.Refused
 	case o.Change.Action == plan.Create:
 		s.Created++
+		s.Rows++
 	case o.Change.Action == plan.Update:
 		s.Updated++
+		if from := o.Change.Before.Owner; from != s.Owner && o.Change.After.Owner == s.Owner {
+			s.Rows++ // handed over
+		}
 	case o.Change.Action == plan.Delete:
 		s.Deleted++
+		s.Rows--
 	}
 }
 

@@ -79,8 +79,8 @@ func TestRun(t *testing.T) {
 	require.Positive(t, sources[0].Took)
 	sources[0].Took, sources[1].Took = 0, 0
 	require.Equal(t, []worker.SourceOutcome{
-		{Name: "a", Owner: "dc1/a", Answer: worker.Complete, Missing: []string{}, Allocations: 20, Planned: 20, Created: 20},
-		{Name: "b", Owner: "dc1/b", Answer: worker.Complete, Missing: []string{}, Allocations: 1, Planned: 1, Created: 1},
+		{Name: "a", Owner: "dc1/a", Answer: worker.Complete, Missing: []string{}, Allocations: 20, Rows: 20, Planned: 20, Created: 20},
+		{Name: "b", Owner: "dc1/b", Answer: worker.Complete, Missing: []string{}, Allocations: 1, Rows: 1, Planned: 1, Created: 1},
 	}, sources)
 
 	o = p.Run(t.Context(), "")
