@@ -1,7 +1,7 @@
 // Command bench measures what allocsync promises about speed and memory, each
 // figure as a ratio against a floor that is measured in the same run, and
-// prints one table in Markdown. `make bench` runs it beside a real NetBox and a
-// real libvirt.
+// prints one table in Markdown. `make bench` runs it beside a real NetBox, a real
+// Incus and a real libvirt.
 //
 // The parts that need a NetBox write thousands of rows into it and leave them
 // there: give it one of the test bed, never one that anybody uses.
@@ -48,7 +48,7 @@ type part struct {
 // run measures the parts that args name, all without args, and prints each
 // figure as soon as there is one.
 func run(ctx context.Context, args []string) error {
-	parts := []part{{"plan", planning}, {"memory", memory}, {"build", building}, {"netbox", onNetBox}, {"libvirt", onLibvirt}}
+	parts := []part{{"plan", planning}, {"memory", memory}, {"build", building}, {"netbox", onNetBox}, {"libvirt", onLibvirt}, {"latency", onIncus}}
 	fmt.Printf("%s\n\n", machine())
 	fmt.Println("| what | measured | compared with | ratio | limit | |")
 	fmt.Println("|---|---|---|---|---|---|")
@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string) error {
 			continue
 		}
 		figures, err := p.run(ctx)
-		if errors.Is(err, errNoNetBox) || errors.Is(err, errNoLibvirt) {
+		if errors.Is(err, errNoNetBox) || errors.Is(err, errNoLibvirt) || errors.Is(err, errNoIncus) {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			continue
 		}

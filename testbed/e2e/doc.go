@@ -17,5 +17,7 @@
 // tests start and throw away. What Incus cannot be made to do at will (to list
 // nothing, to swap addresses at once, to break in the middle) is done by a
 // small server that speaks its wire format; what goes wrong between the program
-// and NetBox is done by a proxy in front of the real NetBox.
+// and NetBox is done by a proxy in front of the real NetBox. `allocsync serve`
+// runs as a process of its own too: it is told things by signals, over HTTP and
+// by the servers' own events and webhooks, and asked by its log and its pages.
 package e2e
