@@ -2,6 +2,8 @@ package netbox
 
 import (
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -77,4 +79,17 @@ func (w *written) has(id requestID) bool {
 func (c *Client) Wrote(requestID string) bool {
 	id, ok := parseRequestID(requestID)
 	return ok && c.written.has(id)
+}
+
+// Inherit takes over from a client that is no longer used, one to the same
+// NetBox with another configuration, what it wrote: NetBox may tell of that
+// only hours later. It also closes the connections that old keeps.
+func (c *Client) Inherit(old *Client) {
+	old.written.mu.Lock()
+	ring, next, known := slices.Clone(old.written.ring), old.written.next, maps.Clone(old.written.known)
+	old.written.mu.Unlock()
+	c.written.mu.Lock()
+	defer c.written.mu.Unlock()
+	c.written.ring, c.written.next, c.written.known = ring, next, known
+	old.http.GetClient().CloseIdleConnections()
 }

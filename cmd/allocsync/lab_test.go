@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,6 +28,7 @@ const labToken = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7beef"
 type lab struct {
 	netbox *netboxtest.Server
 	web    *httptest.Server // that answers for it
+	slow   atomic.Int64     // nanoseconds that it takes for each write
 	url    string
 	lxd    *fixtures.List
 	folder string
@@ -44,7 +47,12 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{folder: t.TempDir(), lxd: &fixtures.List{}}
 	l.netbox = netboxtest.New(netboxtest.Options{Token: labToken})
-	web := httptest.NewServer(l.netbox)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			time.Sleep(time.Duration(l.slow.Load()))
+		}
+		l.netbox.ServeHTTP(w, r)
+	}))
 	t.Cleanup(web.Close)
 	l.web, l.url = web, web.URL
 

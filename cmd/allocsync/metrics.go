@@ -1,6 +1,12 @@
 package main
 
 import (
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"time"
+
 	"allocsync/metrics"
 	"allocsync/netbox"
 	"allocsync/sync/worker"
@@ -38,11 +44,40 @@ func requestsOf(s netbox.Stats) map[metrics.Request]uint64 {
 	return counts
 }
 
-// writeMetrics leaves the metrics of one pass in a file.
+// writeMetrics leaves the metrics of one pass in a file. When a source last
+// succeeded is taken over from what is there, so that a pass that failed does
+// not say "never".
 func writeMetrics(file string, s *setting, o worker.Outcome) error {
 	m := metrics.New(programVersion())
 	m.Configure(names(s.config))
+	for source, at := range successes(file) {
+		m.Succeeded(source, at)
+	}
 	m.Pass(measured("command", o))
 	m.Requests(requestsOf(s.client.Stats()))
 	return m.WriteFile(file)
+}
+
+// lastSuccess is a line of a metrics file.
+var lastSuccess = regexp.MustCompile(`(?m)^allocsync_source_last_success_timestamp_seconds\{source="([A-Za-z0-9._-]+)"\} ([0-9.e+]+)$`)
+
+// maxMetrics is how much of a metrics file is read, in bytes.
+const maxMetrics = 1 << 20
+
+// successes reads when the sources last succeeded, as the file has it; nothing
+// where there is none.
+func successes(file string) map[string]time.Time {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }() // only read from
+	text, _ := io.ReadAll(io.LimitReader(f, maxMetrics))
+	found := map[string]time.Time{}
+	for _, m := range lastSuccess.FindAllSubmatch(text, -1) {
+		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil && seconds > 0 {
+			found[string(m[1])] = time.UnixMilli(int64(seconds * 1000))
+		}
+	}
+	return found
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -63,19 +66,24 @@ type service struct {
 	notices    map[string]string // by what they are about
 	cached     *page.View        // the last one made; nil where it is out of date
 
-	runs int // counted for the logs; used by one pass at a time
+	passing sync.Mutex // held while a pass runs, and while a configuration is put in force
+	runs    int        // counted for the logs; guarded by passing
 }
 
 // generation is a configuration in force, and what runs because of it.
 type generation struct {
 	*setting
 	schedules []plannedTicks
+	over      context.Context // ends with it
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 }
 
 func (p *program) serve(ctx context.Context, f serveFlags) error {
 	logger := zerolog.New(zerolog.SyncWriter(p.stderr)).With().Timestamp().Logger()
+	hangup := make(chan os.Signal, 1) // from now on, to the end: by default it would kill the program
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	s := &service{
 		program: p, log: logger,
 		metrics: metrics.New(programVersion()), approved: map[string]bool{}, notices: map[string]string{},
@@ -101,11 +109,11 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	s.warnOpen(set.config.Serve)
-	return s.work(ctx, set, schedules)
+	return s.work(ctx, set, schedules, hangup)
 }
 
 // work runs until ctx ends, and returns when nothing runs any more.
-func (s *service) work(ctx context.Context, set *setting, schedules []plannedTicks) error {
+func (s *service) work(ctx context.Context, set *setting, schedules []plannedTicks, hangup <-chan os.Signal) error {
 	s.adopt(ctx, set, schedules)
 	s.recall()
 	notify := newNotifier(s.program.env)
@@ -115,7 +123,7 @@ func (s *service) work(ctx context.Context, set *setting, schedules []plannedTic
 	failed := make(chan error, 1)
 	running.Go(func() { failed <- s.server.Serve(serving) })
 	running.Go(func() { s.loop.Serve(serving) })
-	running.Go(func() { s.watchConfig(serving, notify) })
+	running.Go(func() { s.watchConfig(serving, hangup, notify) })
 	s.loop.Want(worker.Trigger{Kind: worker.KindStart})
 	s.log.Info().Str("version", programVersion()).Str("listen", s.server.Addr()).Str("metrics_listen", s.server.MetricsAddr()).Msg("allocsync is up")
 	notify.ready()
@@ -136,11 +144,18 @@ func (s *service) work(ctx context.Context, set *setting, schedules []plannedTic
 	return nil
 }
 
-// adopt puts a configuration in force: schedules, watchers, hooks and page.
+// adopt puts a configuration in force: schedules, watchers, hooks and page. A
+// pass under the old one ends its batch first, and no other begins meanwhile:
+// whoever takes a right away from a source expects that it is gone.
 func (s *service) adopt(ctx context.Context, set *setting, schedules []plannedTicks) {
 	s.abandon()
+	s.passing.Lock()
+	defer s.passing.Unlock()
+	if old := s.current(); old != nil {
+		set.client.Inherit(old.client)
+	}
 	ctx, stop := context.WithCancel(ctx)
-	g := &generation{setting: set, schedules: schedules, stop: stop}
+	g := &generation{setting: set, schedules: schedules, over: ctx, stop: stop}
 	list := names(set.config)
 	s.mu.Lock()
 	s.generation, s.cached = g, nil
@@ -175,6 +190,9 @@ func (s *service) abandon() {
 	if g != nil {
 		g.stop()
 		g.running.Wait()
+		for _, source := range g.sources {
+			s.notice("watch "+source.Name, "")
+		}
 	}
 }
 

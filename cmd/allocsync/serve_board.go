@@ -27,7 +27,8 @@ type board struct {
 	sources  []boardSource
 	passes   []state.Pass // newest first
 	pending  []state.Pending
-	more     map[string]int // by digest: changes that pending does not list
+	more     map[string]int       // by digest: changes that pending does not list
+	made     map[string]time.Time // by digest: when that plan was last found to be the one
 	networks []report.Utilisation
 	counts   []report.Count
 }
@@ -41,9 +42,10 @@ type boardSource struct {
 	success time.Time
 	changed state.PassSource // of the last pass that changed anything
 	when    time.Time
-	state   string // in a few words
-	watch   string // how its events stand; "" where it has none
-	deaf    bool   // they do not come in now
+	state   string    // in a few words
+	next    time.Time // when its schedule asks for it; past where that has not happened
+	watch   string    // how its events stand; "" where it has none
+	deaf    bool      // they do not come in now
 
 	allocations []report.Allocation // as it last listed them
 	held        []report.DocumentHeld
@@ -63,7 +65,7 @@ func (b *board) keep(set *setting) {
 		}
 		b.sources = append(b.sources, one)
 	}
-	b.count()
+	b.dropPending()
 }
 
 func (b *board) source(owner string) *boardSource {
@@ -76,8 +78,14 @@ func (b *board) source(owner string) *boardSource {
 }
 
 // end takes in what a pass said. r is nil where it said nothing of the plan.
-func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Report) {
+func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 	b.running, b.doing = false, ""
+	if p.ID == 0 && len(b.passes) > 0 { // nobody else numbers them
+		p.ID = b.passes[0].ID
+	}
+	if p.ID == 0 || len(b.passes) > 0 && p.ID == b.passes[0].ID {
+		p.ID++
+	}
 	b.passes = slices.Insert(b.passes, 0, p)
 	if len(b.passes) > boardPasses {
 		b.passes = b.passes[:boardPasses]
@@ -105,13 +113,12 @@ func (b *board) end(g *generation, p state.Pass, o worker.Outcome, r *report.Rep
 			one.allocations = listed(reading)
 		}
 	}
-	b.count()
 	if r == nil || o.Err != nil {
 		return
 	}
 	b.version = o.Proposal.Version.String()
 	b.plan(o, *r)
-	b.suspend(g, p, o)
+	b.suspend(p, o)
 }
 
 // take notes what a pass did for a source; within means that NetBox could be
@@ -154,21 +161,15 @@ func (b *board) plan(o worker.Outcome, r report.Report) {
 	}
 }
 
-// suspend takes in a plan that waits for a person, and drops those whose
-// sources have been asked again since.
-func (b *board) suspend(g *generation, p state.Pass, o worker.Outcome) {
-	asked, since := map[string]bool{}, p.End
-	for _, reading := range o.Proposal.Readings {
-		asked[reading.Source.Owner] = true
-	}
+// suspend takes in a plan that waits for a person.
+func (b *board) suspend(p state.Pass, o worker.Outcome) {
+	since := p.End
 	for _, old := range b.pending {
 		if old.Digest == p.Digest {
 			since = old.Since
 		}
 	}
-	b.pending = slices.DeleteFunc(b.pending, func(old state.Pending) bool {
-		return !slices.ContainsFunc(old.Owners, func(one state.PendingOwner) bool { return !asked[one.Owner] })
-	})
+	b.dropPending()
 	over := excessOf(o)
 	if len(over) == 0 || len(over) < len(o.Asked) { // a pass of these alone follows: see service.plain
 		return
@@ -189,16 +190,48 @@ func (b *board) suspend(g *generation, p state.Pass, o worker.Outcome) {
 			pending.Changes = append(pending.Changes, c.String())
 		}
 	}
-	b.more = map[string]int{pending.Digest: max(0, lines-pendingLines)}
+	if b.more == nil {
+		b.more, b.made = map[string]int{}, map[string]time.Time{}
+	}
 	b.pending = append(b.pending, pending)
+	b.more[pending.Digest], b.made[pending.Digest] = max(0, lines-pendingLines), p.End
+	for digest := range b.made { // only of those that wait
+		if !slices.ContainsFunc(b.pending, func(p state.Pending) bool { return p.Digest == digest }) {
+			delete(b.made, digest)
+			delete(b.more, digest)
+		}
+	}
 }
 
-// count counts what is in use, of all that the sources last said.
-func (b *board) count() {
+// dropPending drops the plans whose sources are gone, or have been asked again
+// since: there is another plan now, or none is needed.
+func (b *board) dropPending() {
+	b.pending = slices.DeleteFunc(b.pending, func(old state.Pending) bool {
+		return !slices.ContainsFunc(old.Owners, func(waits state.PendingOwner) bool {
+			one := b.source(waits.Owner)
+			made := b.made[old.Digest]
+			if made.IsZero() { // from before this process
+				made = old.Since
+			}
+			return one != nil && !one.asked.After(made)
+		})
+	})
+}
+
+// allocations lists all that the sources last said.
+func (b *board) allocations() []report.Allocation {
 	var all []report.Allocation
 	for _, s := range b.sources {
 		all = append(all, s.allocations...)
 	}
+	return all
+}
+
+// count counts what is in use. It takes its time where that is much, so the
+// board is locked only to take the result in.
+func (s *service) count(all []report.Allocation) {
 	usage := report.UsageOf(all)
-	b.networks, b.counts = usage.Prefixes, usage.Counts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.board.networks, s.board.counts, s.cached = usage.Prefixes, usage.Counts, nil
 }

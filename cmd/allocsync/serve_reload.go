@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"allocsync/config"
@@ -19,10 +17,7 @@ const recheck = 5 * time.Second
 
 // watchConfig reads the configuration again on SIGHUP, and when the file has
 // changed.
-func (s *service) watchConfig(ctx context.Context, notify notifier) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (s *service) watchConfig(ctx context.Context, hangup <-chan os.Signal, notify notifier) {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()
 	known := fingerprint(s.program.configPath)

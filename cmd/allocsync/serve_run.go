@@ -32,7 +32,7 @@ func (s *service) run(ctx context.Context, w worker.Wanted) {
 		}
 	}
 	w.Triggers = slices.DeleteFunc(slices.Clone(w.Triggers), func(t worker.Trigger) bool { return t.Kind == worker.KindApproval })
-	if len(w.Triggers) > 0 && ctx.Err() == nil {
+	if len(w.Triggers)+w.More > 0 && ctx.Err() == nil {
 		s.plain(ctx, w.Sources, w)
 	}
 }
@@ -60,7 +60,12 @@ func overOf(o worker.Outcome) []string {
 
 // pass makes one pass and tells everybody.
 func (s *service) pass(ctx context.Context, only []string, approve string, w worker.Wanted) worker.Outcome {
+	s.passing.Lock()
+	defer s.passing.Unlock()
 	g := s.current()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.over, cancel)()
 	s.runs++
 	logger := s.log.With().Int("run", s.runs).Str("trigger", w.String()).Logger()
 	logged := newLogged(logger, s.program.stderr)
@@ -79,7 +84,9 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	}
 	s.end(g, w, outcome)
 	s.tell(logger, outcome)
-	s.loop.Finished(outcome.Asked, outcome.Again())
+	if len(outcome.Asked) > 0 { // else it would be said of all
+		s.loop.Finished(outcome.Asked, outcome.Again())
+	}
 	return outcome
 }
 
@@ -116,10 +123,12 @@ func (s *service) end(g *generation, w worker.Wanted, o worker.Outcome) {
 	r := s.reportOf(g, o)
 	usage := s.allocationsOf(o)
 	s.mu.Lock()
-	s.board.end(g, saved, o, r)
+	s.board.end(saved, o, r)
 	pending := slices.Clone(s.board.pending)
+	allocations := s.board.allocations()
 	s.cached = nil
 	s.mu.Unlock()
+	s.count(allocations)
 	s.savePass(o, pending, usage)
 	s.observe(g, w, o)
 	s.showNext()
@@ -175,11 +184,15 @@ func (s *service) showNext() {
 	g := s.current()
 	var first time.Time
 	now := time.Now()
-	for _, t := range g.schedules {
-		if at := t.schedule.Next(now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
-			first = at
+	s.mu.Lock()
+	for i := range s.board.sources {
+		one := &s.board.sources[i]
+		one.next = g.next(one.name, now)
+		if !one.next.IsZero() && (first.IsZero() || one.next.Before(first)) {
+			first = one.next
 		}
 	}
+	s.mu.Unlock()
 	s.metrics.Next(first)
 }
 

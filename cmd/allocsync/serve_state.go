@@ -57,8 +57,8 @@ func (s *service) recall() {
 		s.stateFault(err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.board.passes, s.board.pending = passes, pending
+	s.board.dropPending()
 	for i := range s.board.sources {
 		one := &s.board.sources[i]
 		one.remember(passes)
@@ -71,7 +71,9 @@ func (s *service) recall() {
 			s.metrics.Succeeded(one.name, one.success)
 		}
 	}
-	s.board.count()
+	all := s.board.allocations()
+	s.mu.Unlock()
+	s.count(all)
 }
 
 // remember takes from the history what the page says of a source. It has not
@@ -116,6 +118,9 @@ func (s *service) savePass(o worker.Outcome, pending []state.Pending, said []sta
 	}
 	if s.store != nil {
 		s.metrics.State(true)
+		if s.store.Notice() == "" {
+			s.notice("state", "")
+		}
 	}
 }
 

@@ -358,3 +358,34 @@ func TestServeApprovalBesideOthers(t *testing.T) {
 	s.approve(s.waiting())
 	s.eventually("deletes what was approved", func() bool { return len(l.addresses(t)) == 3 })
 }
+
+// A new configuration ends the pass in flight before it is in force: what it
+// forbids does not go on under the old one.
+func TestServeReloadEndsThePass(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	rows := []fixtures.Row{}
+	for n := range 120 {
+		rows = append(rows, instance(fmt.Sprint("x", n), fmt.Sprintf("10.1.2.%d", n+1)))
+	}
+	l.lxd.Set(rows...)
+	l.mustRun(t, exitInStep, "sync")
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, strings.Replace(strings.Replace(string(text), "retries: 0", "retries: 0\n  batch: 2", 1), "sources:", "limits: {share: 1}\nsources:", 1))
+	s := l.serve(t, "watch: false")
+	l.slow.Store(int64(50 * time.Millisecond))
+	l.lxd.Set(rows[:40]...)
+	code, _ := s.do(http.MethodPost, "/hooks/resync", "", "Authorization", "Bearer "+resyncToken)
+	require.Equal(t, http.StatusAccepted, code)
+	s.eventually("deletes", func() bool { return strings.Contains(s.log.String(), `"action":"delete","status":"done"`) })
+	text, err = os.ReadFile(l.config)
+	require.NoError(t, err)
+	l.write(t, strings.Replace(string(text), "kind: lxd", "kind: lxd\n    allow: {delete: false}", 1))
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	s.eventually("is in force", func() bool { return strings.Contains(s.log.String(), "a new configuration is in force") })
+	left := len(l.addresses(t))
+	require.Greater(t, left, 40, "too quick for this test")
+	s.eventually("has made a pass under the new one", func() bool { return strings.Contains(s.log.String(), `"trigger":"start: new configuration","lab"`) })
+	require.Len(t, l.addresses(t), left)
+}

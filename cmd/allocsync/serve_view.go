@@ -72,14 +72,14 @@ func (s *service) newView() page.View {
 		Now: now, Running: b.running, Since: b.since, Doing: b.doing, Notices: notices,
 	}
 	for _, one := range b.sources {
-		v.Sources = append(v.Sources, one.view(g, now))
+		v.Sources = append(v.Sources, one.view(g))
 		v.Plan.Held = append(v.Plan.Held, heldView(one.held)...)
 		v.Plan.Changes = append(v.Plan.Changes, changesView(one.undone)...)
 		if one.asked.After(v.Plan.At) {
 			v.Plan.At = one.asked
 		}
-		if next := g.next(one.name, now); !next.IsZero() && (v.Next.IsZero() || next.Before(v.Next)) {
-			v.Next = next
+		if !one.next.IsZero() && (v.Next.IsZero() || one.next.Before(v.Next)) {
+			v.Next = one.next
 		}
 	}
 	for _, p := range b.passes {
@@ -95,14 +95,14 @@ func (s *service) newView() page.View {
 	return v
 }
 
-func (s boardSource) view(g *generation, now time.Time) page.Source {
+func (s boardSource) view(g *generation) page.Source {
 	return page.Source{
 		Name: s.name, Owner: s.owner, Kind: s.kind,
 		Answer: s.last.Answer, Reasons: s.last.Missing, Asked: s.asked, Success: s.success, Took: s.last.Took,
 		Allocations: s.last.Allocations, Rows: s.last.Rows, InStep: s.last.InStep,
 		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
 		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
-		Next: g.next(s.name, now), Schedule: g.scheduleOf(s.name), Watch: s.watch, WatchBroken: s.deaf,
+		Next: s.next, Schedule: g.scheduleOf(s.name), Watch: s.watch, WatchBroken: s.deaf,
 	}
 }
 

@@ -20,6 +20,17 @@ const (
 	maxDetail   = 200   // bytes of Trigger.Detail and of Trigger.Kind
 )
 
+// How often runs may follow each other that a webhook, an event or a retry asks
+// for. Anybody who can start and stop an instance, or another tool that
+// rewrites a row as often as it is put right, could have NetBox read for ever.
+const (
+	restFactor = 2               // a run is followed by a pause of so many times its own length,
+	maxRest    = 5 * time.Minute // which is no longer than this
+	busyRuns   = 20              // so many runs
+	busyTime   = 10 * time.Minute
+	busyRest   = 10 * time.Second // within busyTime make the pauses this long
+)
+
 // The kinds of Trigger. KindWebhook and KindEvent come in bursts and wait until
 // it is quiet; the others are asked for once, and begin at once.
 const (
@@ -87,6 +98,8 @@ type Loop struct {
 	wake    chan struct{}
 	waiting waiting
 	retries retries
+	calm    time.Time   // no run that can wait begins before
+	recent  []time.Time // when the last ones began, at most busyRuns
 }
 
 // waiting is what is wanted and has not begun.
@@ -201,7 +214,9 @@ func (l *Loop) Serve(ctx context.Context) {
 		l.mu.Unlock()
 		if some && pause <= 0 {
 			if w, wanted := l.take(); wanted {
+				begun := time.Now()
 				l.Run(ctx, w)
+				l.rest(begun, time.Now())
 			}
 			continue
 		}
@@ -233,7 +248,22 @@ func (l *Loop) pause(now time.Time) (pause time.Duration, some bool) {
 	if due, ok := l.retries.next(); ok && (!some || due.Sub(now) < pause) {
 		pause, some = due.Sub(now), true
 	}
-	return pause, some
+	return max(pause, l.calm.Sub(now)), some
+}
+
+// rest says how long runs that can wait have to, after one that took from begun
+// until now.
+func (l *Loop) rest(begun, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recent = append(l.recent, begun); len(l.recent) > busyRuns {
+		l.recent = slices.Delete(l.recent, 0, len(l.recent)-busyRuns)
+	}
+	pause := min(restFactor*now.Sub(begun), maxRest)
+	if len(l.recent) == busyRuns && now.Sub(l.recent[0]) < busyTime {
+		pause = max(pause, busyRest)
+	}
+	l.calm = now.Add(pause)
 }
 
 // take empties what waits into one run. wanted is false where all of it was
