@@ -47,6 +47,8 @@ type boardSource struct {
 	watch   string    // how its events stand; "" where it has none
 	deaf    bool      // they do not come in now
 
+	counts []rowCount // how many rows it owned, in the last hour
+
 	allocations []report.Allocation // as it last listed them
 	held        []report.DocumentHeld
 	undone      []report.DocumentChange
@@ -93,6 +95,9 @@ func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 	for i, outcome := range o.Sources() {
 		if one := b.source(outcome.Owner); one != nil {
 			one.take(p.Sources[i], p.End, o.Err == nil && outcome.Excess == "")
+			if o.Err == nil {
+				one.counted(outcome.Rows-outcome.Created+outcome.Deleted, outcome.Rows, p.End, p.Trigger == worker.KindApproval && outcome.Excess == "")
+			}
 			if outcome.Excess != "" {
 				one.state = "over limits"
 			}
@@ -131,6 +136,39 @@ func (s *boardSource) take(said state.PassSource, at time.Time, within bool) {
 	if said.Created+said.Updated+said.Deleted > 0 {
 		s.changed, s.when = said, at
 	}
+}
+
+// rowCount is how many rows a source owned at some time.
+type rowCount struct {
+	at   time.Time
+	rows int
+}
+
+// Passes come as often as sources change, and limits are for one pass: what a
+// source lost in so long a time counts as well.
+const lossTime = time.Hour
+
+// counted takes note of how many rows a source owned before and after a pass.
+// What a person approved is not counted as lost.
+func (s *boardSource) counted(before, rows int, at time.Time, approved bool) {
+	switch {
+	case approved:
+		s.counts = nil
+	case len(s.counts) == 0:
+		s.counts = []rowCount{{at, before}}
+	}
+	s.counts = slices.DeleteFunc(s.counts, func(c rowCount) bool { return at.Sub(c.at) > lossTime || c.rows <= rows })
+	s.counts = append(s.counts, rowCount{at, rows}) // so they go down: the first is the most
+}
+
+// lost is how many rows a source has fewer than it had at most, within lossTime.
+func (s *boardSource) lost(now time.Time) int {
+	for _, c := range s.counts {
+		if now.Sub(c.at) <= lossTime {
+			return c.rows - s.counts[len(s.counts)-1].rows
+		}
+	}
+	return 0
 }
 
 // succeeded reports whether a source answered in full and everything was done;

@@ -71,6 +71,7 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	logged := newLogged(logger, s.program.stderr)
 	pass := g.pass(only, logged)
 	pass.Apply.Grace = g.config.Serve.Grace
+	pass.Limits.Lost = s.lost()
 	pass.Phase = func(ph worker.Phase) {
 		s.doing(ph.Text)
 		logged.phase(ph)
@@ -88,6 +89,17 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 		s.loop.Finished(outcome.Asked, outcome.Again())
 	}
 	return outcome
+}
+
+// lost is how many rows each source has lost lately.
+func (s *service) lost() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := map[string]int{}
+	for i := range s.board.sources {
+		list[s.board.sources[i].owner] = s.board.sources[i].lost(time.Now())
+	}
+	return list
 }
 
 // tell logs what became of a pass.

@@ -389,3 +389,26 @@ func TestServeReloadEndsThePass(t *testing.T) {
 	s.eventually("has made a pass under the new one", func() bool { return strings.Contains(s.log.String(), `"trigger":"start: new configuration","lab"`) })
 	require.Len(t, l.addresses(t), left)
 }
+
+// A source that dwindles in steps, each within its limit, is held up all the
+// same: passes come as often as it changes.
+func TestServeDwindling(t *testing.T) {
+	l := newLab(t)
+	l.mustRun(t, exitInStep, "setup")
+	rows := []fixtures.Row{}
+	for n := range 40 {
+		rows = append(rows, instance(fmt.Sprint("x", n), fmt.Sprintf("10.1.2.%d", n+1)))
+	}
+	l.lxd.Set(rows...)
+	s := l.serve(t, "watch: false")
+	for left := 36; left >= 20; left -= 4 { // 10 % each
+		before := s.passes()
+		l.lxd.Set(rows[:left]...)
+		code, _ := s.do(http.MethodPost, "/hooks/resync", fmt.Sprint(left), "Authorization", "Bearer "+resyncToken)
+		require.Equal(t, http.StatusAccepted, code)
+		s.eventually("makes a pass", func() bool { return s.passes() > before })
+	}
+	require.Len(t, l.addresses(t), 28, "30 % of 40 and no more")
+	s.approve(s.waiting())
+	s.eventually("does what was approved", func() bool { return len(l.addresses(t)) == 20 })
+}

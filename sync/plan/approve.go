@@ -22,6 +22,11 @@ func DefaultLimit() Limit { return Limit{Share: 0.30, FromRows: 10, Count: 3} }
 type Limits struct {
 	Default Limit
 	Owners  map[string]Limit // overrides Default
+
+	// Lost is how many rows an owner has lost, on balance, in passes that count
+	// as one with this: a worker's of the last hour, say. Without it a source
+	// that dwindles in small steps is emptied without one pass over its limit.
+	Lost map[string]int
 }
 
 // DefaultLimits applies DefaultLimit to every source.
@@ -69,7 +74,7 @@ func (p Plan) Approve(l Limits) (Approved, error) {
 	var excess []Excess
 	over := map[string]bool{}
 	for _, s := range p.Sources {
-		if text := l.of(s.Owner).exceeded(s); text != "" {
+		if text := l.of(s.Owner).exceeded(s, l.Lost[s.Owner]); text != "" {
 			excess = append(excess, Excess{Owner: s.Owner, Rows: s.Rows, Changes: s.Update + s.Delete, Text: text})
 			over[s.Owner] = true
 		}
@@ -83,11 +88,17 @@ func (p Plan) Approve(l Limits) (Approved, error) {
 	return Approved{p}, &TooMuch{excess}
 }
 
-// exceeded says in what way s is over the limit, "" where it is not.
-func (l Limit) exceeded(s Summary) string {
+// exceeded says in what way s is over the limit, "" where it is not. Lost counts
+// where the pass would remove more.
+func (l Limit) exceeded(s Summary, lost int) string {
 	touched := s.Update + s.Delete
 	removed := s.Delete + s.Marked
 	what := fmt.Sprintf("%s of %d would be changed (%d updated, %d deleted)", rows(touched), s.Rows, s.Update, s.Delete)
+	had := s.Rows
+	if removed > 0 && lost > 0 {
+		touched, had = touched+lost, had+lost
+		what += fmt.Sprintf(", after %s lost shortly before", rows(lost))
+	}
 	switch {
 	case s.Claims == 0 && s.Rows >= 2 && removed > 0:
 		many := "all"
@@ -97,9 +108,9 @@ func (l Limit) exceeded(s Summary) string {
 		return fmt.Sprintf("the source lists nothing any more, and %s of its %s would be removed", many, rows(s.Rows))
 	case s.empties():
 		return fmt.Sprintf("none of its %s would be left, and none take their place", rows(s.Rows))
-	case s.Rows >= l.FromRows && float64(touched) > l.Share*float64(s.Rows)+rounding:
-		return fmt.Sprintf("%s, %s is over the limit of %s", what, percent(float64(touched)/float64(max(s.Rows, 1))), percent(l.Share))
-	case s.Rows < l.FromRows && touched > l.Count:
+	case had >= l.FromRows && float64(touched) > l.Share*float64(had)+rounding:
+		return fmt.Sprintf("%s, %s is over the limit of %s", what, percent(float64(touched)/float64(max(had, 1))), percent(l.Share))
+	case had < l.FromRows && touched > l.Count:
 		return fmt.Sprintf("%s, over the limit of %d for a source of fewer than %d rows", what, l.Count, l.FromRows)
 	}
 	return ""

@@ -225,3 +225,42 @@ func TestApproveWorlds(t *testing.T) {
 		require.Empty(t, rest)
 	}
 }
+
+// What was lost shortly before counts where more would be removed, so that a
+// source which dwindles in small steps is not emptied without a person.
+func TestLostRowsCount(t *testing.T) {
+	plan20 := func(deletes, updates int) plan.Plan {
+		var world []part
+		for i := range 20 {
+			address, user := fmt.Sprintf("10.1.2.%d/24", i+1), fmt.Sprintf("/1.0/instances/u%d", i)
+			world = append(world, row(i+1, lxd, address, user))
+			switch {
+			case i < deletes:
+			case i < deletes+updates:
+				world = append(world, claim(lxd, address, user, wants(dnsName("new.example"))))
+			default:
+				world = append(world, claim(lxd, address, user))
+			}
+		}
+		return plan.Compute(newWorld(t, world...))
+	}
+	for _, c := range []struct {
+		deletes, updates, lost int
+		want                   string
+	}{
+		{5, 0, 0, ""},
+		{5, 0, 1, ""},
+		{5, 0, 2, "5 rows of 20 would be changed (0 updated, 5 deleted), after 2 rows lost shortly before, 31.9 % is over the limit of 30 %"},
+		{0, 5, 20, ""}, // nothing more is lost
+		{1, 0, 8, "1 row of 20 would be changed (0 updated, 1 deleted), after 8 rows lost shortly before, 32.2 % is over the limit of 30 %"},
+	} {
+		limits := plan.DefaultLimits()
+		limits.Lost = map[string]int{lxd: c.lost}
+		_, err := plan20(c.deletes, c.updates).Approve(limits)
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, c.want)
+	}
+}
