@@ -21,6 +21,7 @@ type Pending struct {
 	Since   time.Time
 	Owners  []PendingOwner // who is over the limits
 	Changes []string       // the plan in lines of text; at most 500 are kept
+	More    int            // changes that Changes does not list
 }
 
 // PendingOwner is one owner whose changes go over its limits.

@@ -27,7 +27,6 @@ type board struct {
 	sources  []boardSource
 	passes   []state.Pass // newest first
 	pending  []state.Pending
-	more     map[string]int       // by digest: changes that pending does not list
 	made     map[string]time.Time // by digest: when that plan was last found to be the one
 	networks []report.Utilisation
 	counts   []report.Count
@@ -228,15 +227,15 @@ func (b *board) suspend(p state.Pass, o worker.Outcome) {
 			pending.Changes = append(pending.Changes, c.String())
 		}
 	}
-	if b.more == nil {
-		b.more, b.made = map[string]int{}, map[string]time.Time{}
+	pending.More = max(0, lines-pendingLines)
+	if b.made == nil {
+		b.made = map[string]time.Time{}
 	}
 	b.pending = append(b.pending, pending)
-	b.more[pending.Digest], b.made[pending.Digest] = max(0, lines-pendingLines), p.End
+	b.made[pending.Digest] = p.End
 	for digest := range b.made { // only of those that wait
 		if !slices.ContainsFunc(b.pending, func(p state.Pending) bool { return p.Digest == digest }) {
 			delete(b.made, digest)
-			delete(b.more, digest)
 		}
 	}
 }

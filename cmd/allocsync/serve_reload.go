@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func (s *service) reload(ctx context.Context) {
 	var schedules []plannedTicks
 	if err == nil {
 		schedules, err = ticksOf(set)
+	}
+	if now := s.current().config.Installation; err == nil && set.config.Installation != now {
+		err = fmt.Errorf("installation: was %s and is %s now, to which none of the rows belong; that takes a restart, if it is meant", now, set.config.Installation)
 	}
 	if err != nil {
 		s.log.Error().Err(err).Msg("the new configuration is refused; the old one stays in force")

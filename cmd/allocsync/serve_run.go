@@ -42,9 +42,19 @@ func (s *service) run(ctx context.Context, w worker.Wanted) {
 // approves must not depend on what the others' rows have been changed to since.
 func (s *service) plain(ctx context.Context, only []string, w worker.Wanted) {
 	o := s.pass(ctx, only, "", w)
+	if len(only) > 0 && inTheWay(o) && ctx.Err() == nil {
+		w = worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindRetry, Detail: "rows of sources that were not asked are in the way"}}}
+		o = s.pass(ctx, nil, "", w)
+	}
 	if over := overOf(o); len(over) > 0 && len(over) < len(o.Asked) && ctx.Err() == nil {
 		s.pass(ctx, over, "", worker.Wanted{Triggers: []worker.Trigger{{Kind: worker.KindApproval, Detail: "to be approved by itself"}}})
 	}
+}
+
+// inTheWay reports whether a claim is held because of a row of another source: of
+// one that was not asked, say, from which the address has moved.
+func inTheWay(o worker.Outcome) bool {
+	return o.Proposal != nil && slices.ContainsFunc(o.Proposal.Plan.Held, func(h plan.Held) bool { return h.Reason == plan.OtherOwner })
 }
 
 // overOf names the sources that are over their limits.

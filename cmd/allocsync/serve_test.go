@@ -412,3 +412,30 @@ func TestServeDwindling(t *testing.T) {
 	s.approve(s.waiting())
 	s.eventually("does what was approved", func() bool { return len(l.addresses(t)) == 20 })
 }
+
+// The prefix that gives an address its length may be stated by another source:
+// a pass that does not ask that one leaves the length as it is.
+func TestServeMasks(t *testing.T) {
+	l, other := newLab(t), newLab(t)
+	text, err := os.ReadFile(l.config)
+	require.NoError(t, err)
+	theirs, err := os.ReadFile(other.config)
+	require.NoError(t, err)
+	_, source, _ := strings.Cut(string(theirs), "sources:\n")
+	l.write(t, string(text)+strings.Replace(source, "name: lab", "name: nets", 1))
+	l.mustRun(t, exitInStep, "setup")
+	l.call(t, http.MethodPost, "/api/ipam/prefixes/", `{"prefix": "10.1.2.0/24"}`, nil) // a person's: the source's is held
+	l.lxd.Set(instance("u1", "10.1.2.10"))
+	other.lxd.Set(network("lan", "10.1.2.1/24"))
+	s := l.serve(t, "watch: false")
+	lengths := func() string { return regexp.MustCompile(`"address":"10\.1\.2\.10/\d+"`).FindString(mustJSON(t, l.addresses(t))) }
+	require.Equal(t, `"address":"10.1.2.10/24"`, lengths())
+	s.eventually("is done", func() bool { return s.passes() == 1 })
+	code, _ := s.do(http.MethodPost, "/hooks/resync?source=lab", "", "Authorization", "Bearer "+resyncToken)
+	require.Equal(t, http.StatusAccepted, code)
+	s.eventually("has made the pass", func() bool { return s.passes() == 2 })
+	require.Equal(t, `"address":"10.1.2.10/24"`, lengths())
+	other.lxd.Fail(http.StatusInternalServerError)
+	l.mustRun(t, exitPartly, "sync")
+	require.Equal(t, `"address":"10.1.2.10/24"`, lengths())
+}

@@ -86,7 +86,7 @@ func (s *service) newView() page.View {
 		v.Passes = append(v.Passes, passView(p))
 	}
 	for _, p := range b.pending {
-		v.Pending = append(v.Pending, pendingView(p, b.more[p.Digest]))
+		v.Pending = append(v.Pending, pendingView(p))
 	}
 	slices.SortStableFunc(v.Plan.Held, func(a, b page.Held) int {
 		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Reason, b.Reason))
@@ -152,8 +152,8 @@ func passView(p state.Pass) page.Pass {
 	return v
 }
 
-func pendingView(p state.Pending, more int) page.Pending {
-	v := page.Pending{Digest: p.Digest, Asked: p.Asked, Since: p.Since, Changes: p.Changes, More: more}
+func pendingView(p state.Pending) page.Pending {
+	v := page.Pending{Digest: p.Digest, Asked: p.Asked, Since: p.Since, Changes: p.Changes, More: p.More}
 	for _, o := range p.Owners {
 		v.Owners = append(v.Owners, page.PendingOwner{Owner: o.Owner, Rows: o.Rows, Updates: o.Updates, Deletes: o.Deletes, Limit: o.Limit})
 	}
@@ -270,16 +270,17 @@ func fitting(query string) func(report.Allocation) bool {
 // approve takes an approval from the page: the pass follows at once.
 func (s *service) approve(digest string) error {
 	s.mu.Lock()
-	known := slices.ContainsFunc(s.board.pending, func(p state.Pending) bool { return p.Digest == digest })
-	if known {
-		s.approved[digest] = true
+	at := slices.IndexFunc(s.board.pending, func(p state.Pending) bool { return p.Digest == digest })
+	var asked []string
+	if at >= 0 {
+		s.approved[digest], asked = true, s.board.pending[at].Asked
 	}
 	s.mu.Unlock()
-	if !known {
+	if at < 0 {
 		return fmt.Errorf("no plan with this digest waits any more: the sources or NetBox have changed since; look at what is planned now")
 	}
 	s.log.Info().Str("digest", digest).Msg("a plan was approved on the page")
-	s.loop.Want(worker.Trigger{Kind: worker.KindApproval, Detail: "digest " + digest})
+	s.loop.Want(worker.Trigger{Kind: worker.KindApproval, Detail: "digest " + digest, Sources: asked})
 	return nil
 }
 

@@ -249,6 +249,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 
 	current := merge(owned, others)
 	unpoint(mapped.Claims, current, all)
+	keepMasks(mapped.Claims, current, all)
 	proposal.Mapped = mapped
 	proposal.Plan = plan.Compute(plan.Input{
 		Now:     p.now(),
