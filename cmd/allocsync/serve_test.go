@@ -428,7 +428,9 @@ func TestServeMasks(t *testing.T) {
 	l.lxd.Set(instance("u1", "10.1.2.10"))
 	other.lxd.Set(network("lan", "10.1.2.1/24"))
 	s := l.serve(t, "watch: false")
-	lengths := func() string { return regexp.MustCompile(`"address":"10\.1\.2\.10/\d+"`).FindString(mustJSON(t, l.addresses(t))) }
+	lengths := func() string {
+		return regexp.MustCompile(`"address":"10\.1\.2\.10/\d+"`).FindString(mustJSON(t, l.addresses(t)))
+	}
 	require.Equal(t, `"address":"10.1.2.10/24"`, lengths())
 	s.eventually("is done", func() bool { return s.passes() == 1 })
 	code, _ := s.do(http.MethodPost, "/hooks/resync?source=lab", "", "Authorization", "Bearer "+resyncToken)

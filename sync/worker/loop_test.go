@@ -401,15 +401,17 @@ func TestLoopRests(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}}
 		l.Configure([]string{"a"})
-		go func() {
+		var events sync.WaitGroup
+		events.Go(func() {
 			for ctx.Err() == nil {
 				l.Want(worker.Trigger{Kind: worker.KindEvent, Sources: []string{"a"}})
 				time.Sleep(time.Second)
 			}
-		}()
+		})
 		time.AfterFunc(30*time.Minute, func() { l.Want(worker.Trigger{Kind: worker.KindApproval}) })
 		time.AfterFunc(time.Hour, stop)
 		l.Serve(ctx)
+		events.Wait()
 		require.InDelta(t, 360, runs, 40, "one in ten seconds")
 		require.InDelta(t, 30*time.Minute, approved, float64(200*time.Millisecond))
 	})
