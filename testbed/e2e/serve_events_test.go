@@ -49,7 +49,7 @@ func TestServeSchedule(t *testing.T) {
 // What happens at a real Incus arrives in NetBox by itself, without a schedule:
 // within seconds, a lease when there is one.
 func TestServeIncusEvents(t *testing.T) {
-	const soon = 20 * time.Second // tests of others keep the same servers busy
+	const soon = 30 * time.Second // tests of others keep the same servers busy
 	l := newLifecycle(t)
 	k := l.served([]string{source("lab", l.incus.socket)}, "watch: true")
 	d := l.mustServe(k)
@@ -95,7 +95,7 @@ func TestServeIncusEvents(t *testing.T) {
 // testServeEvents is of real libvirt daemons: Nova writes a server's metadata,
 // and its rows follow within seconds, without a schedule.
 func testServeEvents(t *testing.T) {
-	const soon = 20 * time.Second
+	const soon = 30 * time.Second
 	h := newHosts(t)
 	x := newPort("fixed 10.200.1.150")
 	m := h.define("a", h.red(), "web", x)
@@ -120,10 +120,8 @@ func testServeEvents(t *testing.T) {
 
 	// The daemon goes away and comes back: what changed meanwhile is found.
 	restart := h.kill("a")
-	mustBecome(t, soon, "it is told that the host is away", func() bool {
-		d.resync()
-		return d.metric(`allocsync_source_complete{source="nova"}`) == 0
-	})
+	d.resync()
+	mustBecome(t, soon, "it is told that the host is away", func() bool { return d.metric(`allocsync_source_complete{source="nova"}`) == 0 })
 	require.Len(t, h.owned(), 1)
 	restart()
 	x.addresses = append(x.addresses, "fixed 10.200.1.151")

@@ -115,7 +115,7 @@ func (d *daemon) memory() float64 {
 // A thousand signed webhooks in ten seconds are a handful of passes, and need
 // no memory.
 func TestServeFlood(t *testing.T) {
-	const hooks, during, room, handful = 1000, 10 * time.Second, 40.0, 9
+	const hooks, during, room, handful = 1000, 10 * time.Second, 40.0, 6 // a pass every two seconds
 	w := newWorld(t)
 	k := w.served([]string{source("lab", newLXD(t, append(instances(20), br0())...).socket)})
 	d := w.mustServe(k)
