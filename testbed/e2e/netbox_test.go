@@ -232,13 +232,13 @@ func removeLeftovers() error {
 }
 
 const removal = `
-from extras.models import Tag
+from extras.models import EventRule, Tag, Webhook
 from ipam.models import IPAddress, Prefix, VRF
 from tenancy.models import Tenant
 from users.models import ObjectPermission, User
 ours = "%s"
 for model in (IPAddress, Prefix):
     model.objects.filter(vrf__name__startswith=ours).delete()
-for model, name in ((VRF, "name"), (Tenant, "name"), (Tag, "name"), (ObjectPermission, "name"), (User, "username")):
+for model, name in ((EventRule, "name"), (Webhook, "name"), (VRF, "name"), (Tenant, "name"), (Tag, "name"), (ObjectPermission, "name"), (User, "username")):
     model.objects.filter(**{name + "__startswith": ours}).delete()
 `
