@@ -20,15 +20,16 @@ const (
 	maxDetail   = 200   // bytes of Trigger.Detail and of Trigger.Kind
 )
 
-// How often runs may follow each other that a webhook, an event or a retry asks
-// for. Anybody who can start and stop an instance, or another tool that
-// rewrites a row as often as it is put right, could have NetBox read for ever.
+// How much runs may ask of NetBox that a webhook, an event or a retry asks for.
+// Anybody who can start and stop an instance, or another tool that rewrites a
+// row as often as it is put right, could have it read for ever. Ordinary use
+// comes nowhere near: to launch an instance takes four to six short runs.
 const (
-	restFactor = 2               // a run is followed by a pause of so many times its own length,
-	maxRest    = 5 * time.Minute // which is no longer than this
-	busyRuns   = 20              // so many runs
-	busyTime   = 10 * time.Minute
-	busyRest   = 10 * time.Second // within busyTime make the pauses this long
+	busyTime  = 10 * time.Minute // what counts
+	busySpent = busyTime / 3     // more time than this in runs, and each is followed by a pause of
+	busyPause = 2                // so many times its length
+	busyRuns  = 120              // so many runs, and each is followed
+	busyRest  = 5 * time.Second  // by a pause as long as this at least
 )
 
 // The kinds of Trigger. KindWebhook and KindEvent come in bursts and wait until
@@ -98,8 +99,14 @@ type Loop struct {
 	wake    chan struct{}
 	waiting waiting
 	retries retries
-	calm    time.Time   // no run that can wait begins before
-	recent  []time.Time // when the last ones began, at most busyRuns
+	calm    time.Time // no run that can wait begins before
+	recent  []lasted  // the last ones, at most busyRuns
+}
+
+// lasted is how long a run took.
+type lasted struct {
+	ended time.Time
+	took  time.Duration
 }
 
 // waiting is what is wanted and has not begun.
@@ -256,11 +263,19 @@ func (l *Loop) pause(now time.Time) (pause time.Duration, some bool) {
 func (l *Loop) rest(begun, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recent = append(l.recent, begun); len(l.recent) > busyRuns {
-		l.recent = slices.Delete(l.recent, 0, len(l.recent)-busyRuns)
+	l.recent = append(l.recent, lasted{now, now.Sub(begun)})
+	l.recent = slices.DeleteFunc(l.recent, func(r lasted) bool { return now.Sub(r.ended) > busyTime })
+	if extra := len(l.recent) - busyRuns; extra > 0 {
+		l.recent = slices.Delete(l.recent, 0, extra)
 	}
-	pause := min(restFactor*now.Sub(begun), maxRest)
-	if len(l.recent) == busyRuns && now.Sub(l.recent[0]) < busyTime {
+	spent, pause := time.Duration(0), time.Duration(0)
+	for _, r := range l.recent {
+		spent += r.took
+	}
+	if spent > busySpent {
+		pause = busyPause * now.Sub(begun)
+	}
+	if len(l.recent) == busyRuns {
 		pause = max(pause, busyRest)
 	}
 	l.calm = now.Add(pause)

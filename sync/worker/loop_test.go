@@ -159,7 +159,7 @@ func TestLoopSettlesAfterARun(t *testing.T) {
 		time.Sleep(time.Minute - 100*time.Millisecond)
 		r.Want(want(worker.KindEvent, "a"))
 		time.Sleep(time.Hour)
-		require.Equal(t, []string{"0s  (start)", "3m0s a (event)"}, r.list())
+		require.Equal(t, []string{"0s  (start)", "1m0.4s a (event)"}, r.list())
 	})
 }
 
@@ -387,6 +387,30 @@ func TestLoopRetryThatIsNotReported(t *testing.T) {
 	})
 }
 
+// Long runs are followed by pauses once they have taken a third of the time.
+func TestLoopRestsAfterLongRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var spent time.Duration
+		l := &worker.Loop{Run: func(context.Context, worker.Wanted) {
+			time.Sleep(20 * time.Second)
+			spent += 20 * time.Second
+		}}
+		l.Configure([]string{"a"})
+		var events sync.WaitGroup
+		events.Go(func() {
+			for ctx.Err() == nil {
+				l.Want(worker.Trigger{Kind: worker.KindEvent, Sources: []string{"a"}})
+				time.Sleep(time.Second)
+			}
+		})
+		time.AfterFunc(3*time.Hour, stop)
+		l.Serve(ctx)
+		events.Wait()
+		require.InDelta(t, float64(time.Hour), float64(spent), float64(8*time.Minute), "a third of three hours")
+	})
+}
+
 // Whoever makes an event every second, for ever, does not have NetBox read for
 // ever. What is asked for at once still is.
 func TestLoopRests(t *testing.T) {
@@ -412,7 +436,7 @@ func TestLoopRests(t *testing.T) {
 		time.AfterFunc(time.Hour, stop)
 		l.Serve(ctx)
 		events.Wait()
-		require.InDelta(t, 360, runs, 40, "one in ten seconds")
+		require.InDelta(t, 120+3480/5, runs, 80, "one in five seconds after the first 120")
 		require.InDelta(t, 30*time.Minute, approved, float64(200*time.Millisecond))
 	})
 }
