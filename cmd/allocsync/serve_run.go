@@ -77,7 +77,11 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	defer cancel()
 	defer context.AfterFunc(g.over, cancel)()
 	s.runs++
-	logger := s.log.With().Int("run", s.runs).Str("trigger", w.String()).Logger()
+	asked := only
+	if len(asked) == 0 {
+		asked = names(g.config)
+	}
+	logger := s.log.With().Int("run", s.runs).Strs("sources", asked).Str("trigger", w.String()).Logger()
 	logged := newLogged(logger, s.program.stderr)
 	pass := g.pass(only, logged)
 	pass.Apply.Grace = g.config.Serve.Grace

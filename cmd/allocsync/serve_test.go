@@ -91,7 +91,7 @@ func (l *lab) serve(t *testing.T, lines ...string) *served {
 	address := regexp.MustCompile(`"listen":"([^"]+)"`)
 	s.eventually("listens", func() bool { return address.MatchString(s.log.String()) })
 	s.base = "http://" + address.FindStringSubmatch(s.log.String())[1]
-	s.eventually("is ready", func() bool { code, _ := s.get("/readyz"); return code == http.StatusOK })
+	s.eventually("is ready", func() bool { code, _ := s.get("/readyz"); return code == http.StatusOK && s.passes() > 0 })
 	return s
 }
 

@@ -292,7 +292,11 @@ func (s *service) takeApproved() []state.Pending {
 	for _, p := range s.board.pending {
 		if s.approved[p.Digest] {
 			list = append(list, p)
+			delete(s.approved, p.Digest)
 		}
+	}
+	for digest := range s.approved {
+		s.log.Warn().Str("digest", digest).Msg("the approval is void: another pass came first and found another plan; the page shows it")
 	}
 	clear(s.approved)
 	return list
