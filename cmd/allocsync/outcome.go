@@ -79,28 +79,18 @@ func listed(r worker.Reading) []report.Allocation {
 	return list
 }
 
-// codeOf is the exit code of a pass; result is nil for a dry run.
-func codeOf(p *worker.Proposal, result *apply.Result) int {
-	partly := len(p.Mapped.Problems) > 0
-	for _, r := range p.Readings {
-		partly = partly || r.Err != nil || !r.Snapshot.Complete()
-	}
-	for _, s := range p.Plan.Sources {
-		// Not one of its claims is met: its name was changed, say, and all of
-		// its rows belong to the old one.
-		partly = partly || s.Claims > 0 && s.InStep+s.Create+s.Update == 0
-	}
-	switch {
-	case p.Excess != nil:
-		return exitLimits
-	case result == nil && !p.Plan.Empty():
+// codeOf is the exit code of a pass; of a dry run where it has no Result.
+func codeOf(o worker.Outcome) int {
+	verdict := o.Verdict()
+	if o.Result == nil && verdict != worker.OverLimits && !o.Proposal.Plan.Empty() {
 		return exitChanges
-	case result != nil && result.Count(apply.Done) < len(result.Outcomes):
-		if result.Count(apply.Done) == 0 && result.Err != nil {
-			return exitFailed
-		}
-		return exitPartly
-	case partly:
+	}
+	switch verdict {
+	case worker.OverLimits:
+		return exitLimits
+	case worker.Failed:
+		return exitFailed
+	case worker.Partly:
 		return exitPartly
 	}
 	return exitInStep

@@ -88,11 +88,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 		program: p, log: logger,
 		metrics: metrics.New(programVersion()), approved: map[string]bool{}, notices: map[string]string{},
 	}
-	set, err := p.load(p.configPath, newLogged(logger, p.stderr).retry)
-	if err != nil {
-		return err
-	}
-	schedules, err := ticksOf(set)
+	set, schedules, err := s.load()
 	if err != nil {
 		return err
 	}
@@ -110,6 +106,16 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	}
 	s.warnOpen(set.config.Serve)
 	return s.work(ctx, set, schedules, hangup)
+}
+
+// load reads the configuration and what of it only serve uses.
+func (s *service) load() (*setting, []plannedTicks, error) {
+	set, err := s.program.load(s.program.configPath, newLogged(s.log, s.program.stderr).retry)
+	if err != nil {
+		return nil, nil, err
+	}
+	schedules, err := ticksOf(set)
+	return set, schedules, err
 }
 
 // work runs until ctx ends, and returns when nothing runs any more.
@@ -184,10 +190,7 @@ func (s *service) adopt(ctx context.Context, set *setting, schedules []plannedTi
 
 // abandon ends what runs because of the configuration in force.
 func (s *service) abandon() {
-	s.mu.Lock()
-	g := s.generation
-	s.mu.Unlock()
-	if g != nil {
+	if g := s.current(); g != nil {
 		g.stop()
 		g.running.Wait()
 		for _, source := range g.sources {

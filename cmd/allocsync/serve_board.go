@@ -81,12 +81,11 @@ func (b *board) source(owner string) *boardSource {
 // end takes in what a pass said. r is nil where it said nothing of the plan.
 func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 	b.running, b.doing = false, ""
-	if p.ID == 0 && len(b.passes) > 0 { // nobody else numbers them
-		p.ID = b.passes[0].ID
+	newest := uint64(0)
+	if len(b.passes) > 0 {
+		newest = b.passes[0].ID
 	}
-	if p.ID == 0 || len(b.passes) > 0 && p.ID == b.passes[0].ID {
-		p.ID++
-	}
+	p.ID = max(p.ID, newest+1) // where the state folder does not number them
 	b.passes = slices.Insert(b.passes, 0, p)
 	if len(b.passes) > boardPasses {
 		b.passes = b.passes[:boardPasses]
@@ -207,12 +206,11 @@ func (b *board) suspend(p state.Pass, o worker.Outcome) {
 		}
 	}
 	b.dropPending()
-	over := excessOf(o)
-	if len(over) == 0 || len(over) < len(o.Asked) { // a pass of these alone follows: see service.plain
+	if excess := o.Proposal.Excess; excess == nil || len(excess.Sources) < len(o.Asked) { // a pass of these alone follows: see service.plain
 		return
 	}
 	pending := state.Pending{Digest: p.Digest, Asked: o.Asked, Since: since}
-	for _, e := range over {
+	for _, e := range o.Proposal.Excess.Sources {
 		one := state.PendingOwner{Owner: e.Owner, Rows: e.Rows, Limit: e.Text}
 		for _, s := range o.Proposal.Plan.Sources {
 			if s.Owner == e.Owner {
@@ -221,13 +219,11 @@ func (b *board) suspend(p state.Pass, o worker.Outcome) {
 		}
 		pending.Owners = append(pending.Owners, one)
 	}
-	lines := 0
-	for _, c := range o.Proposal.Plan.Changes {
-		if lines++; lines <= pendingLines {
-			pending.Changes = append(pending.Changes, c.String())
-		}
+	changes := o.Proposal.Plan.Changes
+	for _, c := range changes[:min(len(changes), pendingLines)] {
+		pending.Changes = append(pending.Changes, c.String())
 	}
-	pending.More = max(0, lines-pendingLines)
+	pending.More = len(changes) - len(pending.Changes)
 	if b.made == nil {
 		b.made = map[string]time.Time{}
 	}

@@ -60,7 +60,3 @@ func (s *service) ready() webhook.Readiness {
 	}
 	return r
 }
-
-func startTrigger(detail string) worker.Trigger {
-	return worker.Trigger{Kind: worker.KindStart, Detail: detail}
-}

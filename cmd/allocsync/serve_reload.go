@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"allocsync/config"
+	"allocsync/sync/worker"
 )
 
 // recheck is how often the configuration file is looked at. Looking at its
@@ -58,11 +59,7 @@ func fingerprint(path string) string {
 // reload puts the configuration of the file in force, or says why it stays as
 // it was.
 func (s *service) reload(ctx context.Context) {
-	set, err := s.program.load(s.program.configPath, newLogged(s.log, s.program.stderr).retry)
-	var schedules []plannedTicks
-	if err == nil {
-		schedules, err = ticksOf(set)
-	}
+	set, schedules, err := s.load()
 	if now := s.current().config.Installation; err == nil && set.config.Installation != now {
 		err = fmt.Errorf("installation: was %s and is %s now, to which none of the rows belong; that takes a restart, if it is meant", now, set.config.Installation)
 	}
@@ -81,7 +78,7 @@ func (s *service) reload(ctx context.Context) {
 		restart += "serve." + key + " was changed, which takes a restart. "
 	}
 	s.notice("restart", strings.TrimSpace(restart))
-	s.loop.Want(startTrigger("new configuration"))
+	s.loop.Want(worker.Trigger{Kind: worker.KindStart, Detail: "new configuration"})
 }
 
 // needRestart lists the keys that differ and are read at the start only.

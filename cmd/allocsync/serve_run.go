@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -181,10 +180,7 @@ func recordOf(w worker.Wanted, o worker.Outcome) state.Pass {
 		Requests: o.Requests, RowsRead: o.RowsRead, RowsWritten: o.RowsWritten, Outcome: string(o.Verdict()),
 	}
 	if len(w.Triggers) > 0 {
-		p.Trigger, p.Detail = w.Triggers[0].Kind, w.Triggers[0].Detail
-		if more := len(w.Triggers) - 1 + w.More; more > 0 {
-			p.Detail += fmt.Sprintf(", and %d more", more)
-		}
+		p.Trigger, p.Detail = w.Triggers[0].Kind, w.Triggers[0].Detail+w.Others()
 	}
 	switch {
 	case o.Err != nil:
@@ -213,19 +209,11 @@ func (s *service) showNext() {
 	s.mu.Lock()
 	for i := range s.board.sources {
 		one := &s.board.sources[i]
-		one.next = g.next(one.name, now)
+		one.next = g.scheduleOf(one.name).Next(now)
 		if !one.next.IsZero() && (first.IsZero() || one.next.Before(first)) {
 			first = one.next
 		}
 	}
 	s.mu.Unlock()
 	s.metrics.Next(first)
-}
-
-// excessOf lists the sources that are over their limits.
-func excessOf(o worker.Outcome) []plan.Excess {
-	if o.Proposal == nil || o.Proposal.Excess == nil {
-		return nil
-	}
-	return o.Proposal.Excess.Sources
 }

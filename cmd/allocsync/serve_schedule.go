@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
+	"slices"
 
 	"allocsync/sources"
 	"allocsync/sync/worker"
@@ -52,34 +52,14 @@ func ticksOf(s *setting) ([]plannedTicks, error) {
 	return append(list, plannedTicks{schedule, others}), nil
 }
 
-// next is when a source is due by the schedules; the zero time means never.
-func (g *generation) next(source string, after time.Time) time.Time {
+// scheduleOf is the schedule that a source is for; the zero one never ticks.
+func (g *generation) scheduleOf(source string) worker.Schedule {
 	for _, t := range g.schedules {
-		for _, name := range t.sources {
-			if name == source {
-				return t.schedule.Next(after)
-			}
-		}
-		if len(t.sources) == 0 {
-			return t.schedule.Next(after)
+		if len(t.sources) == 0 || slices.Contains(t.sources, source) {
+			return t.schedule
 		}
 	}
-	return time.Time{}
-}
-
-// scheduleOf is the schedule of a source as the configuration writes it.
-func (g *generation) scheduleOf(source string) string {
-	for _, t := range g.schedules {
-		for _, name := range t.sources {
-			if name == source {
-				return t.schedule.String()
-			}
-		}
-		if len(t.sources) == 0 {
-			return t.schedule.String()
-		}
-	}
-	return ""
+	return worker.Schedule{}
 }
 
 // watchSources has every source that can do so tell of its changes.

@@ -102,7 +102,7 @@ func (s boardSource) view(g *generation) page.Source {
 		Allocations: s.last.Allocations, Rows: s.last.Rows, InStep: s.last.InStep,
 		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
 		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
-		Next: s.next, Schedule: g.scheduleOf(s.name), Watch: s.watch, WatchBroken: s.deaf,
+		Next: s.next, Schedule: g.scheduleOf(s.name).String(), Watch: s.watch, WatchBroken: s.deaf,
 	}
 }
 

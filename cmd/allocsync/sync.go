@@ -136,7 +136,7 @@ func (p *program) try(ctx context.Context, s *setting, pass *worker.Pass, progre
 		if err := p.write(f.out, r.report(proposal, nil)); err != nil {
 			return err
 		}
-		return exitOf(codeOf(proposal, nil))
+		return exitOf(codeOf(*o))
 	}
 	result := pass.Carry(ctx, proposal)
 	o.Result = &result
@@ -147,7 +147,7 @@ func (p *program) try(ctx context.Context, s *setting, pass *worker.Pass, progre
 		p.complain("allocsync: " + err.Error())
 		return exit{exitPartly} // not "nothing was done"
 	}
-	return exitOf(codeOf(proposal, &result))
+	return exitOf(codeOf(*o))
 }
 
 func exitOf(code int) error {

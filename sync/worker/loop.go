@@ -74,10 +74,16 @@ func (w Wanted) String() string {
 	if detail := w.Triggers[0].Detail; detail != "" {
 		text += ": " + detail
 	}
+	return text + w.Others()
+}
+
+// Others counts the triggers after the first, in words to follow it: ", and 3
+// more", "" for none.
+func (w Wanted) Others() string {
 	if more := len(w.Triggers) - 1 + w.More; more > 0 {
-		text += fmt.Sprintf(", and %d more", more)
+		return fmt.Sprintf(", and %d more", more)
 	}
-	return text
+	return ""
 }
 
 // Loop decides when runs happen, and for which sources. Runs never overlap;

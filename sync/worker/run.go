@@ -83,18 +83,23 @@ const (
 	InStep     Verdict = "in step"     // there was nothing to do
 )
 
-// Verdict sums the pass up. It follows the exit codes of `allocsync sync`.
+// Verdict sums the pass up. The exit codes of `allocsync sync` follow it. Of a
+// dry run, which has no Result, it says what stands before anything is tried.
 func (o Outcome) Verdict() Verdict {
 	if o.Err != nil {
 		return Failed
 	}
-	done := o.Result.Count(apply.Done)
+	var result apply.Result
+	if o.Result != nil {
+		result = *o.Result
+	}
+	done := result.Count(apply.Done)
 	switch {
 	case o.Proposal.Excess != nil:
 		return OverLimits
-	case done == 0 && o.Result.Err != nil:
+	case done == 0 && result.Err != nil:
 		return Failed
-	case done < len(o.Result.Outcomes) || o.Proposal.partial():
+	case done < len(result.Outcomes) || o.Proposal.partial():
 		return Partly
 	case done > 0:
 		return Applied
@@ -191,11 +196,7 @@ func (o Outcome) Sources() []SourceOutcome {
 	if o.Result != nil {
 		for _, change := range o.Result.Outcomes {
 			if one := at[change.Change.Owner]; one != nil {
-				one.count(change)
-			}
-			from := at[change.Change.Before.Owner]
-			if change.Status == apply.Done && change.Change.Action == plan.Update && from != nil && from != at[change.Change.Owner] {
-				from.Rows--
+				one.count(change, at[change.Change.Before.Owner])
 			}
 		}
 	}
@@ -208,7 +209,9 @@ func (s *SourceOutcome) plan(p plan.Summary) {
 	s.Planned = p.Create + p.Update + p.Delete
 }
 
-func (s *SourceOutcome) count(o apply.Outcome) {
+// count counts a change; from is the source that the row belonged to before, nil
+// for none that was asked.
+func (s *SourceOutcome) count(o apply.Outcome, from *SourceOutcome) {
 	switch {
 	case o.Status != apply.Done:
 		s.Failed++
@@ -218,8 +221,11 @@ func (s *SourceOutcome) count(o apply.Outcome) {
 		s.Rows++
 	case o.Change.Action == plan.Update:
 		s.Updated++
-		if from := o.Change.Before.Owner; from != s.Owner && o.Change.After.Owner == s.Owner {
-			s.Rows++ // handed over
+		if o.Change.Before.Owner != s.Owner && o.Change.After.Owner == s.Owner { // handed over
+			s.Rows++
+			if from != nil {
+				from.Rows--
+			}
 		}
 	case o.Change.Action == plan.Delete:
 		s.Deleted++
