@@ -18,7 +18,7 @@ var errNoIncus = errors.New("no Incus: set ALLOCSYNC_TEST_INCUS_CLI and ALLOCSYN
 
 const (
 	rounds    = 20               // of each way to launch
-	patience  = 3 * time.Minute  // for the rounds of one way; fewer rounds then
+	patience  = 5 * time.Minute  // for the rounds of one way; fewer rounds then
 	longest   = 90 * time.Second // that one row may take
 	otherRows = 5000             // in NetBox, of the same installation
 	lookEvery = 50 * time.Millisecond

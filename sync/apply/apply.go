@@ -75,21 +75,31 @@ type Outcome struct {
 // of the plan, whatever happened in between.
 type Result struct {
 	Outcomes []Outcome
+
+	// Reservations is what became of the way back, one Outcome for each change at
+	// a source. Run leaves it nil: see package sync/reserve.
+	Reservations []Outcome
+
 	// Err is why the run ended early: the context's error, or a NetBox that
 	// could not be used any more. Nil where everything was tried.
 	Err error
 }
 
-// Count returns how many outcomes have the given status.
+// Count returns how many outcomes have the given status, reservations included.
 func (r Result) Count(s Status) int {
 	n := 0
-	for _, o := range r.Outcomes {
-		if o.Status == s {
-			n++
+	for _, list := range [][]Outcome{r.Outcomes, r.Reservations} {
+		for _, o := range list {
+			if o.Status == s {
+				n++
+			}
 		}
 	}
 	return n
 }
+
+// Len is how many outcomes there are, reservations included.
+func (r Result) Len() int { return len(r.Outcomes) + len(r.Reservations) }
 
 // Options bound a run. The zero value means the defaults.
 type Options struct {

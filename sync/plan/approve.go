@@ -66,34 +66,83 @@ func (e *TooMuch) Error() string {
 	return "over the limits: " + strings.Join(texts, "; ")
 }
 
-// Approve checks each source against its limit. A source over it has none of
-// its changes in the Approved, also none that takes a row away from it, and
-// the error is a *TooMuch that names it; the other sources' changes are in
-// the Approved all the same. The error is nil where no source is over.
+// Approve checks each source against its limit, its rows in NetBox and the
+// reservations that it holds each by themselves. A source over it has none of
+// its changes in the Approved, also none that takes a row away from it, in
+// neither direction, and the error is a *TooMuch that names it; the other
+// sources' changes are in the Approved all the same. The error is nil where no
+// source is over.
 func (p Plan) Approve(l Limits) (Approved, error) {
 	var excess []Excess
 	over := map[string]bool{}
-	for _, s := range p.Sources {
-		if text := l.of(s.Owner).exceeded(s, l.Lost[s.Owner]); text != "" {
+	exceed := func(s Summary, text string) {
+		switch {
+		case text == "":
+		case over[s.Owner]: // by its rows in NetBox too
+			i := slices.IndexFunc(excess, func(e Excess) bool { return e.Owner == s.Owner })
+			excess[i].Text += "; " + text
+			excess[i].Rows, excess[i].Changes = excess[i].Rows+s.Rows, excess[i].Changes+s.Update+s.Delete
+		default:
 			excess = append(excess, Excess{Owner: s.Owner, Rows: s.Rows, Changes: s.Update + s.Delete, Text: text})
 			over[s.Owner] = true
+		}
+	}
+	for _, s := range p.Sources {
+		exceed(s, l.of(s.Owner).exceeded(s, l.Lost[s.Owner], ofRows()))
+	}
+	if p.Reservations != nil {
+		for _, s := range p.Reservations.Sources {
+			exceed(s, l.of(s.Owner).exceeded(s, 0, ofReservations()))
 		}
 	}
 	if len(excess) == 0 {
 		return Approved{p}, nil
 	}
-	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c Change) bool {
-		return over[c.Owner] || over[c.Before.Owner]
-	})
+	p = p.without(over)
+	if p.Reservations != nil {
+		back := p.Reservations.without(over)
+		p.Reservations = &back
+	}
 	return Approved{p}, &TooMuch{excess}
+}
+
+// without returns p without the changes of some owners.
+func (p Plan) without(owners map[string]bool) Plan {
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c Change) bool {
+		return owners[c.Owner] || owners[c.Before.Owner]
+	})
+	return p
+}
+
+// terms is how texts call what a limit protects.
+type terms struct {
+	one, many string
+	nothing   string // why none are wanted any more
+	ending    string // what deleting one is called
+}
+
+func ofRows() terms {
+	return terms{"row", "rows", "the source lists nothing any more", "deleted"}
+}
+
+func ofReservations() terms {
+	return terms{"reservation", "reservations", "NetBox asks for nothing there any more", "released"}
+}
+
+func (t terms) count(n int) string {
+	if n == 1 {
+		return "1 " + t.one
+	}
+	return fmt.Sprintf("%d %s", n, t.many)
 }
 
 // exceeded says in what way s is over the limit, "" where it is not. Lost counts
 // where the pass would remove more.
-func (l Limit) exceeded(s Summary, lost int) string {
+func (l Limit) exceeded(s Summary, lost int, t terms) string {
+	rows := t.count
 	touched := s.Update + s.Delete
 	removed := s.Delete + s.Marked
-	what := fmt.Sprintf("%s of %d would be changed (%d updated, %d deleted)", rows(touched), s.Rows, s.Update, s.Delete)
+	what := fmt.Sprintf("%s of %d would be changed (%d updated, %d %s)", rows(touched), s.Rows, s.Update, s.Delete, t.ending)
 	had := s.Rows
 	if removed > 0 && lost > 0 {
 		touched, had = touched+lost, had+lost
@@ -105,13 +154,13 @@ func (l Limit) exceeded(s Summary, lost int) string {
 		if removed < s.Rows {
 			many = strconv.Itoa(removed)
 		}
-		return fmt.Sprintf("the source lists nothing any more, and %s of its %s would be removed", many, rows(s.Rows))
+		return fmt.Sprintf("%s, and %s of its %s would be removed", t.nothing, many, rows(s.Rows))
 	case s.empties():
 		return fmt.Sprintf("none of its %s would be left, and none take their place", rows(s.Rows))
 	case had >= l.FromRows && float64(touched) > l.Share*float64(had)+rounding:
 		return fmt.Sprintf("%s, %s is over the limit of %s", what, percent(float64(touched)/float64(max(had, 1))), percent(l.Share))
 	case had < l.FromRows && touched > l.Count:
-		return fmt.Sprintf("%s, over the limit of %d for a source of fewer than %d rows", what, l.Count, l.FromRows)
+		return fmt.Sprintf("%s, over the limit of %d for a source of fewer than %s", what, l.Count, rows(l.FromRows))
 	}
 	return ""
 }
@@ -131,13 +180,6 @@ const rounding = 1e-9
 // percent rounds up to a tenth, so that what is over a limit looks so.
 func percent(share float64) string {
 	return strconv.FormatFloat(math.Ceil(max(0, 1000*share-rounding))/10, 'f', -1, 64) + " %"
-}
-
-func rows(n int) string {
-	if n == 1 {
-		return "1 row"
-	}
-	return fmt.Sprintf("%d rows", n)
 }
 
 // ApproveDigest lets a person's word stand in for the limits: the whole plan

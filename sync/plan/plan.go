@@ -154,6 +154,11 @@ type Plan struct {
 	Changes []Change
 	Held    []Held
 	Sources []Summary // one for each of Input.Sources, in their order
+
+	// Reservations is the way back: what would be reserved, changed and released
+	// at the sources. Compute leaves it nil; see package sync/reserve. It has no
+	// Reservations of its own.
+	Reservations *Plan
 }
 
 // Summary counts one source's share of a plan.
@@ -175,4 +180,6 @@ type Summary struct {
 }
 
 // Empty reports whether there is nothing to do. Something may be held.
-func (p Plan) Empty() bool { return len(p.Changes) == 0 }
+func (p Plan) Empty() bool {
+	return len(p.Changes) == 0 && (p.Reservations == nil || p.Reservations.Empty())
+}

@@ -71,6 +71,7 @@ func (p Plan) Digest() string {
 	for _, c := range p.Changes {
 		c.digest(h)
 	}
+	p.digestBack(h)
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 

@@ -14,6 +14,7 @@ import (
 	"allocsync/sources"
 	"allocsync/sync/apply"
 	"allocsync/sync/plan"
+	"allocsync/sync/reserve"
 )
 
 // Source is one configured source.
@@ -24,6 +25,9 @@ type Source struct {
 
 	Allow plan.Allow
 	Gone  plan.Gone
+
+	// Reserve has the source hold the addresses that rows ask it for.
+	Reserve bool
 }
 
 // Pass is what a pass needs. It holds no state of its own: every Plan starts
@@ -40,6 +44,10 @@ type Pass struct {
 	Limits plan.Limits
 	Apply  apply.Options
 
+	// Ledger remembers what was reserved. Without one nothing is reserved and
+	// nothing released.
+	Ledger reserve.Ledger
+
 	Now   func() time.Time // nil means time.Now
 	Phase func(Phase)      // told what the pass is doing; may be nil, may be called concurrently
 }
@@ -55,7 +63,11 @@ type Reading struct {
 	Source   Source
 	Snapshot sources.Snapshot
 	Err      error // the source did not answer at all
-	Took     time.Duration
+
+	// Of a source that holds addresses for NetBox.
+	Held []ipam.Reservation
+	Desk sources.Desk
+	Took time.Duration
 }
 
 // Missing lists what was not read, as the planner and reports want it. None
@@ -81,6 +93,8 @@ type Proposal struct {
 	Version  netbox.Version
 
 	session *netbox.Session
+	back    reserve.Proposal
+	book    reserve.Book
 }
 
 // ErrNoSource is the error of a pass in which no source answered at all.
@@ -125,7 +139,7 @@ func (p *Pass) gather(ctx context.Context, asked []Source) (*Proposal, *netbox.O
 	}
 	server := make(chan opened, 1)
 	go func() {
-		opening, err := p.NetBox.Begin(ctx, netbox.Refs{Deprecate: p.deprecates()})
+		opening, err := p.NetBox.Begin(ctx, netbox.Refs{Deprecate: p.deprecates(), Reservable: p.reserves()})
 		if err != nil {
 			stop()
 		}
@@ -166,10 +180,15 @@ func (p *Proposal) Confirm(digest string) error {
 	return nil
 }
 
-// Carry writes what was approved. When ctx ends, the batch in flight is
-// finished and the rest is skipped.
+// Carry carries out what was approved: first at the sources, then in NetBox.
+// When ctx ends, what is in flight is finished and the rest is skipped.
 func (p *Pass) Carry(ctx context.Context, proposal *Proposal) apply.Result {
-	return apply.Run(ctx, proposal.session, proposal.Approved, p.Apply)
+	reserved := p.reserve(ctx, proposal)
+	result := apply.Run(ctx, proposal.session, proposal.Approved.FillIn(reserved.Filled), p.Apply)
+	p.remark(ctx, proposal, reserved.Outcomes)
+	result.Reservations = reserved.Outcomes
+	result.Err = errors.Join(reserved.Err, result.Err)
+	return result
 }
 
 // asked returns the sources of this pass, by name if Only names any.
@@ -233,21 +252,26 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 	if err != nil {
 		return fmt.Errorf("read own rows: %w", err)
 	}
-	if known := prefixesOfIncomplete(all, owned); len(known) > 0 {
+	if prefixes := prefixesOfIncomplete(all, owned); len(prefixes) > 0 {
 		// What an incomplete source does not list now, and what one that is not
 		// asked has, still gives addresses their masks.
-		mapped = rules.Map(inputs(proposal.Readings), known)
+		mapped = rules.Map(inputs(proposal.Readings), prefixes)
 	}
 	if asked := owners(answers); len(asked) < len(all) {
 		owned = slices.DeleteFunc(owned, func(r ipam.Stored) bool { return !slices.Contains(asked, r.Owner) })
 	}
-	others, err := session.At(ctx, unheld(mapped.Claims, owned))
+	asking, err := p.asking(ctx, session, answers)
+	if err != nil {
+		return fmt.Errorf("read rows that ask for reservations: %w", err)
+	}
+	known := merge(owned, ownOrNobodys(asking, answers))
+	others, err := session.At(ctx, unheld(mapped.Claims, known))
 	if err != nil {
 		return fmt.Errorf("look up wanted places: %w", err)
 	}
 	p.phase(fmt.Sprintf("NetBox: %d own rows, %d others at wanted places", len(owned), len(others)), nil)
 
-	current := merge(owned, others)
+	current := merge(known, others)
 	unpoint(mapped.Claims, current, all)
 	keepMasks(mapped.Claims, current, all)
 	proposal.Mapped = mapped
@@ -258,12 +282,14 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 		Current: current,
 	})
 	proposal.Plan.Sources = proposal.Plan.Sources[:len(answers)]
+	p.planReservations(proposal, asking, answers)
+	proposal.withoutReleased()
 	return nil
 }
 
 // refs collects the names that NetBox has to resolve.
 func (p *Pass) refs(claims []ipam.Claim) netbox.Refs {
-	refs := netbox.Refs{Deprecate: p.deprecates()}
+	refs := netbox.Refs{Deprecate: p.deprecates(), Reservable: p.reserves()}
 	refs.FirmVRFs, refs.FirmTenants = p.Mapping.Constants()
 	vrfs, tenants, roles, tags := set{}, set{}, set{}, set{}
 	for i := range claims {

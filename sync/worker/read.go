@@ -26,8 +26,10 @@ func (p *Pass) read(ctx context.Context, asked []Source) []Reading {
 		group.Go(func() error {
 			p.phase("reading "+s.Name, nil)
 			begin := time.Now()
-			snapshot, err := s.Snapshot(ctx)
-			readings[i] = Reading{Source: s, Snapshot: snapshot, Err: err, Took: time.Since(begin)}
+			answer, err := survey(ctx, s)
+			readings[i] = Reading{
+				Source: s, Snapshot: answer.Snapshot, Held: answer.Held, Desk: answer.Desk, Err: err, Took: time.Since(begin),
+			}
 			if ctx.Err() == nil { // else nobody waits for it any more
 				p.phaseOf(readings[i])
 			}

@@ -99,7 +99,7 @@ func (o Outcome) Verdict() Verdict {
 		return OverLimits
 	case done == 0 && result.Err != nil:
 		return Failed
-	case done < len(result.Outcomes) || o.Proposal.partial():
+	case done < result.Len() || o.Proposal.partial():
 		return Partly
 	case done > 0:
 		return Applied
@@ -150,6 +150,8 @@ type SourceOutcome struct {
 	Deleted     int
 	Held        int
 	Failed      int    // changes tried and not carried out: refused, kept, unknown, or skipped at the end
+	Reserved    int    // reservations made at the source, or changed
+	Released    int    // and given up
 	Excess      string // in what way it is over its limits; "" where it is not
 	Took        time.Duration
 
@@ -178,6 +180,13 @@ func (o Outcome) Sources() []SourceOutcome {
 			one.plan(s)
 		}
 	}
+	if back := o.Proposal.Plan.Reservations; back != nil {
+		for _, s := range back.Sources {
+			if one := at[s.Owner]; one != nil {
+				one.planReservations(s)
+			}
+		}
+	}
 	for i, r := range o.Proposal.Readings {
 		switch {
 		case r.Err != nil:
@@ -199,6 +208,11 @@ func (o Outcome) Sources() []SourceOutcome {
 				one.count(change, at[change.Change.Before.Owner])
 			}
 		}
+		for _, change := range o.Result.Reservations {
+			if one := at[change.Change.Owner]; one != nil {
+				one.countReservation(change)
+			}
+		}
 	}
 	return list
 }
@@ -207,6 +221,12 @@ func (s *SourceOutcome) plan(p plan.Summary) {
 	s.Missing = p.Missing
 	s.Rows, s.InStep, s.Held = p.Rows, p.InStep, p.Held
 	s.Planned = p.Create + p.Update + p.Delete
+}
+
+// planReservations adds the way back.
+func (s *SourceOutcome) planReservations(p plan.Summary) {
+	s.Held += p.Held
+	s.Planned += p.Create + p.Update + p.Delete
 }
 
 // count counts a change; from is the source that the row belonged to before, nil
@@ -230,6 +250,21 @@ func (s *SourceOutcome) count(o apply.Outcome, from *SourceOutcome) {
 	case o.Change.Action == plan.Delete:
 		s.Deleted++
 		s.Rows--
+	}
+}
+
+// countReservation counts a change at the source. What was released may be
+// wanted for another, which the next pass finds out.
+func (s *SourceOutcome) countReservation(o apply.Outcome) {
+	switch {
+	case o.Status != apply.Done:
+		s.Failed++
+		s.Again = s.Again || o.Status != apply.Refused
+	case o.Change.Action == plan.Delete:
+		s.Released++
+		s.Again = true
+	default:
+		s.Reserved++
 	}
 }
 

@@ -1,0 +1,204 @@
+package reserve
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"allocsync/ipam"
+)
+
+// typeReservation is the type of the planner's records here; what a reservation
+// is at the source is none of the planner's business.
+const typeReservation = "reservation"
+
+// site is a source with what concerns it.
+type site struct {
+	Source
+	rows    []ipam.Stored // that ask it, by ID
+	entries []Entry
+
+	asked map[netip.Addr]bool // asked for by rows that are held
+	met   map[int]bool        // by index in Held: dealt with
+}
+
+func newSite(s Source, in Input) *site {
+	t := &site{Source: s, asked: map[netip.Addr]bool{}, met: map[int]bool{}}
+	for _, r := range in.Rows {
+		if r.ReserveAt == s.Owner && r.Place.Kind == ipam.Address {
+			t.rows = append(t.rows, r)
+		}
+	}
+	slices.SortFunc(t.rows, func(a, b ipam.Stored) int { return a.ID - b.ID })
+	for _, e := range in.Ledger.Entries {
+		if e.Owner == s.Owner {
+			t.entries = append(t.entries, e)
+		}
+	}
+	return t
+}
+
+// entryOf finds what the ledger says of a network and address.
+func (s *site) entryOf(network ipam.UsedBy, addr netip.Addr) (Entry, bool) {
+	i := slices.IndexFunc(s.entries, func(e Entry) bool { return e.Wish.Network == network && e.Wish.Addr == addr })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return s.entries[i], true
+}
+
+// ours reports whether a reservation was made here and is still what was made.
+func (s *site) ours(h ipam.Reservation) bool {
+	e, known := s.entryOf(h.Network, h.Addr)
+	return known && (h.Unmarkable || h.Mark == s.Owner) && e.Wish.MAC == h.MAC && e.Wish.For == h.For
+}
+
+// heldAt lists what is held of the network and address that r names, by index.
+func (s *site) heldAt(r ipam.Reservation) []int {
+	var at []int
+	for i, h := range s.Held {
+		if h.Network == r.Network && h.Addr == r.Addr {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// meets reports whether a reservation is what a row asks for. A row that names
+// neither MAC nor user is content with any; one may name the reservation itself,
+// which is what was filled in.
+func (s *site) meets(h, asked ipam.Reservation) bool {
+	if asked.MAC != "" && asked.MAC != h.MAC {
+		return false
+	}
+	return asked.For == "" || asked.For == h.For || asked.For == h.Ref
+}
+
+// wishOf is what a row asks for. Its used_by may be what was filled in for a
+// reservation that has gone since: then it says nothing of for whom it is.
+func (s *site) wishOf(row ipam.Stored) ipam.Reservation {
+	r := ipam.Reservation{Addr: row.Place.Prefix.Addr(), MAC: row.Attrs.MAC, For: row.Attrs.UsedBy, Name: row.Attrs.DNSName, Mark: s.Owner}
+	for _, e := range s.entries {
+		if r.For != "" && r.For == e.Wish.Ref {
+			r.For = e.Wish.For
+			break
+		}
+	}
+	return r
+}
+
+// networkOf finds the smallest network that has a row's address in its table.
+// Without one it says why.
+func (s *site) networkOf(row ipam.Stored) (uri ipam.UsedBy, why string) {
+	addr := row.Place.Prefix.Addr()
+	best := -1
+	var elsewhere []string
+	for i, n := range s.Networks {
+		switch {
+		case !n.Prefix.Contains(addr):
+		case n.VRF != row.Place.VRF:
+			elsewhere = append(elsewhere, fmt.Sprintf("%s %s", n.Prefix, table(n.VRF)))
+		case best < 0 || n.Prefix.Bits() > s.Networks[best].Prefix.Bits():
+			best = i
+		}
+	}
+	switch {
+	case best >= 0:
+		return s.Networks[best].URI, ""
+	case len(elsewhere) > 0:
+		slices.Sort(elsewhere)
+		return "", fmt.Sprintf("the row stands %s, and the network with this address is %s", table(row.Place.VRF), strings.Join(slices.Compact(elsewhere), ", "))
+	}
+	return "", "no network of the source has this address"
+}
+
+func table(vrf string) string {
+	if vrf == "" {
+		return "in the global table"
+	}
+	return "in VRF " + vrf
+}
+
+// tableOf is the VRF in which NetBox has the addresses of a reservation's
+// network: by the rules, or as it was when the reservation was made.
+func (s *site) tableOf(h ipam.Reservation) string {
+	best := -1
+	for i, n := range s.Networks {
+		if n.URI == h.Network && n.Prefix.Contains(h.Addr) && (best < 0 || n.Prefix.Bits() > s.Networks[best].Prefix.Bits()) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		return s.Networks[best].VRF
+	}
+	e, _ := s.entryOf(h.Network, h.Addr)
+	return e.VRF
+}
+
+// record is a reservation as the planner sees it. Its user is for whom it is;
+// one that is held for nobody is its own user, so that it is not taken for
+// another that nobody has.
+func (s *site) record(vrf string, r ipam.Reservation) ipam.Record {
+	host := ipam.HostPrefix(r.Addr)
+	user := ipam.UsedBy(whom(r))
+	if user == "" {
+		user = "nobody in particular"
+	}
+	return ipam.Record{
+		Owner: s.Owner, Place: ipam.PlaceOf(vrf, ipam.Address, host),
+		Attrs: ipam.Attrs{Mask: s.length(vrf, r.Addr), UsedBy: user, Type: typeReservation, MAC: r.MAC},
+	}
+}
+
+// length is the length of the smallest network around an address.
+func (s *site) length(vrf string, addr netip.Addr) int {
+	bits := 0
+	for _, n := range s.Networks {
+		if n.VRF == vrf && n.Prefix.Contains(addr) {
+			bits = max(bits, n.Prefix.Bits())
+		}
+	}
+	if bits == 0 {
+		return addr.BitLen()
+	}
+	return bits
+}
+
+// forgotten lists the entries of which the source holds nothing that is ours any
+// more, and for which no row asks.
+func (s *site) forgotten() []Entry {
+	var list []Entry
+	for _, e := range s.entries {
+		held := slices.ContainsFunc(s.Held, func(h ipam.Reservation) bool {
+			return h.Network == e.Wish.Network && h.Addr == e.Wish.Addr && s.ours(h)
+		})
+		wanted := slices.ContainsFunc(s.rows, func(r ipam.Stored) bool { return r.Place.Prefix.Addr() == e.Wish.Addr })
+		if !held && !wanted {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// fingerprint is a digest of all that the answer to a wish depends on, as far as
+// it can be seen: the row, the networks, and what the source says of the
+// address, the MAC and the user.
+func (s *site) fingerprint(row ipam.Stored, wish ipam.Reservation) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%v %v %s\n", row.Record, row.LastUpdated.Unix(), wish)
+	for _, a := range s.Facts {
+		if a.Kind == ipam.Prefix || a.Prefix.Addr() == wish.Addr || a.MAC != "" && a.MAC == wish.MAC || wish.For != "" && a.UsedBy == wish.For {
+			fmt.Fprintf(h, "%v\n", a)
+		}
+	}
+	for _, r := range s.Held {
+		if r.Addr == wish.Addr || r.MAC != "" && r.MAC == wish.MAC || wish.For != "" && r.For == wish.For {
+			r.InUse = ""
+			fmt.Fprintf(h, "%v\n", r)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
