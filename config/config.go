@@ -43,6 +43,8 @@ type Source struct {
 
 	Schedule string `yaml:"schedule" doc:"For allocsync serve: when this source is read, in place of serve.schedule."`
 
+	Reserve bool `yaml:"reserve" doc:"Have this source hold the addresses that rows of NetBox ask it for by reserve_at. It then has to be allowed to write there, and serve.state_dir is needed."`
+
 	Allow  Allow  `yaml:"allow" doc:"Which actions the source may take. What it may not is reported as held."`
 	Gone   Gone   `yaml:"gone" doc:"What happens to a row whose user the source no longer lists."`
 	Limits Limits `yaml:"limits" doc:"Overrides of the top-level limits, key by key."`

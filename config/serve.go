@@ -19,9 +19,10 @@ type Serve struct {
 	ResyncToken  Secret `yaml:"resync_token" doc:"Bearer token for /hooks/resync."`
 	ResyncSecret Secret `yaml:"resync_secret" doc:"Secret with which senders to /hooks/resync sign their bodies. Without token and secret that hook is closed."`
 	PageToken    Secret `yaml:"page_token" doc:"Password for the page. Without it, whoever reaches it may read it."`
+	APIToken     Secret `yaml:"api_token" doc:"Bearer token for /v1/reservations. Without it that is closed."`
 	ApproveToken Secret `yaml:"approve_token" doc:"With it, plans over the limits can be approved on the page. Without it they cannot."`
 
-	StateDir string        `yaml:"state_dir" doc:"Folder for the history of passes. Empty means that it is lost when the program ends."`
+	StateDir string        `yaml:"state_dir" doc:"Folder for the history of passes, and for what was reserved at the sources. Empty means that history is lost when the program ends, and that nothing can be reserved."`
 	Grace    time.Duration `yaml:"grace" min:"1s" max:"10m" doc:"How long a pass that is under way may take to end its batch when the program is told to stop."`
 }
 
@@ -42,7 +43,7 @@ func (d *decoder) checkServe(s Serve) {
 		secret Secret
 	}{
 		{"netbox_secret", s.NetBoxSecret}, {"resync_token", s.ResyncToken}, {"resync_secret", s.ResyncSecret},
-		{"page_token", s.PageToken}, {"approve_token", s.ApproveToken},
+		{"page_token", s.PageToken}, {"api_token", s.APIToken}, {"approve_token", s.ApproveToken},
 	}
 	for i, one := range secrets {
 		text := one.secret.Reveal()

@@ -48,6 +48,7 @@ func (c *computation) source(s *site) {
 		c.row(s, row)
 	}
 	for i, h := range s.Held {
+		c.holdings = append(c.holdings, Holding{Reservation: h, Owner: s.Owner, VRF: s.tableOf(h), Ours: s.ours(h)})
 		if !s.ours(h) || s.met[i] {
 			continue
 		}

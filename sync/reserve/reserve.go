@@ -142,6 +142,8 @@ type Proposal struct {
 	// reservations that turned out to be made.
 	Forget, Adopt []Entry
 
+	holdings []Holding
+
 	wishes map[key]wish
 	held   map[key]ipam.Reservation // ours, by where NetBox would have it
 }
@@ -158,3 +160,14 @@ type wish struct {
 	row   ipam.Stored
 	tried string // see Note
 }
+
+// Holding is a reservation that a source holds, by whomever it was made.
+type Holding struct {
+	ipam.Reservation
+	Owner string
+	VRF   string // table of NetBox in which its address stands
+	Ours  bool
+}
+
+// Holdings lists what the sources hold.
+func (p Proposal) Holdings() []Holding { return p.holdings }

@@ -40,6 +40,7 @@ type Runner struct {
 // plan, and the changes to the rows of NetBox whose reservations were made.
 type Result struct {
 	apply.Result
+	Made   []ipam.Reservation // in the order of the plan
 	Filled []plan.Change
 }
 
@@ -47,7 +48,7 @@ type Result struct {
 // before another can have it. Sources are dealt with side by side. When ctx
 // ends, what is under way is brought to its end, and the rest is skipped.
 func (r Runner) Run(ctx context.Context, p Proposal, approved []plan.Change) Result {
-	x := &run{Runner: r, ctx: ctx, proposal: p, out: make([]apply.Outcome, len(approved)), filled: make([]plan.Change, len(approved))}
+	x := &run{Runner: r, ctx: ctx, proposal: p, out: make([]apply.Outcome, len(approved)), filled: make([]plan.Change, len(approved)), made: make([]ipam.Reservation, len(approved))}
 	if err := r.Ledger.Change(p.Adopt, p.Forget); err != nil {
 		x.stop(fmt.Errorf("write the ledger of reservations: %w", err))
 	}
@@ -67,9 +68,12 @@ func (r Runner) Run(ctx context.Context, p Proposal, approved []plan.Change) Res
 		}
 	}
 	result := Result{Result: apply.Result{Outcomes: x.out, Err: x.err}}
-	for _, c := range x.filled {
+	for i, c := range x.filled {
 		if c.Action != 0 {
 			result.Filled = append(result.Filled, c)
+		}
+		if x.made[i].Addr.IsValid() {
+			result.Made = append(result.Made, x.made[i])
 		}
 	}
 	if ctx.Err() != nil && result.Count(apply.Skipped) > 0 {
@@ -87,6 +91,7 @@ type run struct {
 	// Parallel to the approved changes; each is written by one goroutine.
 	out    []apply.Outcome
 	filled []plan.Change
+	made   []ipam.Reservation
 
 	mu   sync.Mutex
 	err  error
@@ -207,7 +212,7 @@ func (x *run) one(desk sources.Desk, i int) (put, forget []Entry) {
 	}
 	e.Wish, e.Made = made, true
 	e.Wish.InUse = "" // of the moment
-	x.out[i].Status = apply.Done
+	x.out[i].Status, x.made[i] = apply.Done, made
 	x.fill(i, made)
 	return []Entry{e}, forget
 }

@@ -156,7 +156,7 @@ func TestTable(t *testing.T) {
 		"the mark without the ledger: somebody else's": {world{held: []ipam.Reservation{held(5, macA)}}, "asked 0, held 0, in step 0"},
 		"gone at the source, still asked for": {world{rows: []ipam.Stored{asks(5, forMAC(macA), forUser("/held/5"))}, ledger: []reserve.Entry{entry(held(5, macA))}},
 			"create 10.0.0.5 for 52:54:00:00:00:0a: asked for in NetBox\nasked 1, held 0, in step 0"},
-		"gone at the source, not asked for": {world{ledger: []reserve.Entry{entry(held(5, macA))}}, "forget 10.0.0.5\nasked 0, held 0, in step 0"},
+		"gone at the source, not asked for":                {world{ledger: []reserve.Entry{entry(held(5, macA))}}, "forget 10.0.0.5\nasked 0, held 0, in step 0"},
 		"gone at the source, which did not answer in full": {world{ledger: []reserve.Entry{entry(held(5, macA))}, missing: []string{"host b"}}, "asked 0, held 0, in step 0"},
 		"a crash before the ledger knew": {world{rows: []ipam.Stored{asks(5, forMAC(macA))}, held: []ipam.Reservation{held(5, macA)},
 			ledger: []reserve.Entry{{Owner: owner, Wish: ipam.Reservation{Network: net1, Addr: addr(5), MAC: macA, Mark: owner}}}},

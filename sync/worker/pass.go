@@ -95,6 +95,9 @@ type Proposal struct {
 	session *netbox.Session
 	back    reserve.Proposal
 	book    reserve.Book
+	asking  []ipam.Stored      // rows that ask for reservations
+	made    []ipam.Reservation // by Carry
+	quiet   bool               // nobody is to be told of what is held
 }
 
 // ErrNoSource is the error of a pass in which no source answered at all.
@@ -186,6 +189,7 @@ func (p *Pass) Carry(ctx context.Context, proposal *Proposal) apply.Result {
 	reserved := p.reserve(ctx, proposal)
 	result := apply.Run(ctx, proposal.session, proposal.Approved.FillIn(reserved.Filled), p.Apply)
 	p.remark(ctx, proposal, reserved.Outcomes)
+	proposal.made = reserved.Made
 	result.Reservations = reserved.Outcomes
 	result.Err = errors.Join(reserved.Err, result.Err)
 	return result
@@ -282,6 +286,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 		Current: current,
 	})
 	proposal.Plan.Sources = proposal.Plan.Sources[:len(answers)]
+	proposal.asking = asking
 	p.planReservations(proposal, asking, answers)
 	proposal.withoutReleased()
 	return nil

@@ -139,7 +139,7 @@ func (p *Pass) reserve(ctx context.Context, proposal *Proposal) reserve.Result {
 // remark tells people, in the journals of their rows, why reservations are not
 // made: each reason once.
 func (p *Pass) remark(ctx context.Context, proposal *Proposal, outcomes []apply.Outcome) {
-	if p.Ledger == nil || proposal.Plan.Reservations == nil || ctx.Err() != nil {
+	if p.Ledger == nil || proposal.Plan.Reservations == nil || proposal.quiet || ctx.Err() != nil {
 		return
 	}
 	var tell []reserve.Note

@@ -1,0 +1,352 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"allocsync/ipam"
+	"allocsync/sources"
+	"allocsync/sync/apply"
+	"allocsync/sync/plan"
+	"allocsync/sync/reserve"
+)
+
+// Request asks by command for what a person asks for with a row in NetBox.
+type Request struct {
+	Source  string     // name in the configuration
+	Network string     // CIDR, name, ID or URI of a network of the source
+	Addr    netip.Addr // zero: the source chooses, or NetBox where it does not
+	MAC     ipam.MAC
+	For     string // URI, name or ID of a node or instance
+	Name    string // host name, or who it is for
+}
+
+// Errors of requests that callers tell apart, besides those of package sources.
+var (
+	// ErrRequest: the request cannot be met as things are in NetBox or in the
+	// configuration; nothing was changed.
+	ErrRequest = errors.New("cannot be done")
+	// ErrUnfinished: the source did not say what it did. The row in NetBox
+	// stays, and the next pass finishes what was begun.
+	ErrUnfinished = errors.New("not finished")
+)
+
+// Reserve makes a reservation: a row in NetBox that asks for it, then what the
+// source holds, then what is to be filled in. It is idempotent for a request
+// that names its address. Where the source refuses, the row is taken away again.
+//
+// It costs the reading of one source, as a pass of that source alone does, and
+// makes no other change.
+func (p *Pass) Reserve(ctx context.Context, r Request) (Reservation, error) {
+	o, err := p.office(ctx, r.Source)
+	if err != nil {
+		return Reservation{}, err
+	}
+	network, err := o.network(r.Network, r.Addr)
+	if err != nil {
+		return Reservation{}, err
+	}
+	wish := ipam.Reservation{Network: network.URI, Addr: r.Addr, MAC: r.MAC, For: ipam.UsedBy(r.For), Name: r.Name, Mark: o.reading.Source.Owner}
+	row, made, err := o.row(ctx, network, wish)
+	if err != nil {
+		return Reservation{}, err
+	}
+	result, err := o.hold(ctx, row)
+	if err == nil {
+		return result, nil
+	}
+	if made && !errors.Is(err, ErrUnfinished) {
+		err = errors.Join(err, o.remove(context.WithoutCancel(ctx), row))
+	}
+	return Reservation{}, err
+}
+
+// Release ends a reservation: first at the source, then in NetBox, where the row
+// that asked for it is deleted, or asks no longer if it is the source's own. One
+// that others made at the source stays there, and only the row goes.
+func (p *Pass) Release(ctx context.Context, source string, addr netip.Addr) (Reservation, error) {
+	o, err := p.office(ctx, source)
+	if err != nil {
+		return Reservation{}, err
+	}
+	list := slices.DeleteFunc(o.list(), func(r Reservation) bool { return r.Addr != addr || r.Row == 0 && r.State != Held })
+	switch {
+	case len(list) == 0:
+		return Reservation{}, fmt.Errorf("%w: no row asks %s for %s, and no reservation of it was made here", ErrRequest, o.reading.Source.Owner, addr)
+	case len(list) > 1:
+		return Reservation{}, fmt.Errorf("%w: %s is reserved in more than one table or network (%s); delete the right row in NetBox", ErrRequest, addr, tablesOf(list))
+	}
+	return list[0], o.letGo(ctx, list[0])
+}
+
+// Reservations lists what is held at a source, by whomever, and what is asked of
+// it, ordered by address.
+func (p *Pass) Reservations(ctx context.Context, source string) ([]Reservation, error) {
+	o, err := p.office(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	return o.list(), nil
+}
+
+// office is one source with everything that was read for one request.
+type office struct {
+	pass     *Pass
+	proposal *Proposal
+	reading  Reading
+	answers  []plan.Source
+	asking   []ipam.Stored
+}
+
+func (p *Pass) office(ctx context.Context, source string) (*office, error) {
+	one := *p
+	one.Only = []string{source}
+	asked, err := one.asked()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	if !asked[0].Reserve {
+		return nil, fmt.Errorf("%w: source %s holds no reservations; set reserve: true for it", ErrRequest, source)
+	}
+	proposal, err := one.Plan(ctx)
+	switch {
+	case errors.Is(err, ErrNoSource):
+		return nil, proposal.Readings[0].Err
+	case err != nil:
+		return nil, err
+	}
+	if _, err := one.ledger(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	return &office{
+		pass: &one, proposal: proposal, reading: proposal.Readings[0],
+		answers: answersOf(proposal.Readings, proposal.Mapped.Problems), asking: proposal.asking,
+	}, nil
+}
+
+// row finds or makes the row that asks for a wish.
+func (o *office) row(ctx context.Context, n reserve.Network, wish ipam.Reservation) (row ipam.Stored, made bool, err error) {
+	completed, err := o.reading.Desk.Consider(wish)
+	choose := errors.Is(err, sources.ErrNoChoice)
+	if !wish.Addr.IsValid() && err == nil {
+		choose = !completed.Addr.IsValid() || !o.free(ctx, n, completed.Addr)
+	}
+	if choose {
+		row, err = o.chosen(ctx, n, wish)
+		return row, err == nil, err
+	}
+	addr := completed.Addr
+	if err != nil { // it may be held already, for the very same
+		addr = wish.Addr
+		completed = wish
+	}
+	record := recordOf(n, addr, completed)
+	there, lookErr := o.proposal.session.At(ctx, []ipam.Place{record.Place})
+	if lookErr != nil {
+		return row, false, lookErr
+	}
+	if i := slices.IndexFunc(there, func(r ipam.Stored) bool { return r.ReserveAt == o.reading.Source.Owner }); i >= 0 {
+		return there[i], false, sameWish(there[i], completed)
+	}
+	if err != nil && !o.heldFor(n, wish) {
+		return row, false, err
+	}
+	if len(there) > 0 {
+		return o.adopt(ctx, there[0])
+	}
+	row, err = o.proposal.session.Ask(ctx, record, o.reading.Source.Owner)
+	if err != nil {
+		return row, false, err
+	}
+	return row, true, o.alone(ctx, row)
+}
+
+// heldFor reports whether the source holds already what is wished for.
+func (o *office) heldFor(n reserve.Network, wish ipam.Reservation) bool {
+	return slices.ContainsFunc(o.reading.Held, func(h ipam.Reservation) bool {
+		return h.Network == n.URI && h.Addr == wish.Addr && (wish.MAC == "" || wish.MAC == h.MAC) &&
+			(wish.For == "" || wish.For == h.For || wish.For == h.Ref)
+	})
+}
+
+// free reports whether NetBox has no row of an address.
+func (o *office) free(ctx context.Context, n reserve.Network, addr netip.Addr) bool {
+	rows, err := o.proposal.session.At(ctx, []ipam.Place{ipam.PlaceOf(n.VRF, ipam.Address, ipam.HostPrefix(addr))})
+	return err == nil && len(rows) == 0
+}
+
+// chosen makes a row at an address that NetBox chooses.
+func (o *office) chosen(ctx context.Context, n reserve.Network, wish ipam.Reservation) (ipam.Stored, error) {
+	session := o.proposal.session
+	prefixes, err := session.At(ctx, []ipam.Place{ipam.PlaceOf(n.VRF, ipam.Prefix, n.Prefix)})
+	if err != nil {
+		return ipam.Stored{}, err
+	}
+	if len(prefixes) == 0 {
+		return ipam.Stored{}, fmt.Errorf("%w: the source does not choose addresses, and NetBox, which could, has no prefix %s; name an address, or run allocsync sync first", ErrRequest, n.Prefix)
+	}
+	consider := o.reading.Desk.Consider
+	completed, firstRefusal := wish, error(nil)
+	may := func(a netip.Addr) bool {
+		w := wish
+		w.Addr = a
+		c, err := consider(w)
+		if err == nil {
+			completed = c
+		} else if firstRefusal == nil {
+			firstRefusal = err
+		}
+		return err == nil
+	}
+	first := n.Prefix.Addr().Next()
+	may(first) // completes for whom it is, whatever becomes of the address
+	row, err := session.AskFor(ctx, prefixes[0].ID, recordOf(n, first, completed), o.reading.Source.Owner, may)
+	if err != nil && firstRefusal != nil {
+		err = fmt.Errorf("%w (of the first one it says: %w)", err, firstRefusal)
+	}
+	return row, err
+}
+
+// adopt has the source's own row ask, so that what it hands out for a time stays.
+// Any other row is somebody else's.
+func (o *office) adopt(ctx context.Context, row ipam.Stored) (ipam.Stored, bool, error) {
+	owner := o.reading.Source.Owner
+	if row.Owner != owner || row.ReserveAt != "" {
+		return row, false, fmt.Errorf("%w: NetBox has a row of %s already (#%d); if it is to be held at the source, set its reserve_at to %s", ErrRequest, row.CIDR(), row.ID, owner)
+	}
+	if err := o.proposal.session.SetReserveAt(ctx, row.ID, owner); err != nil {
+		return row, false, err
+	}
+	row.ReserveAt = owner
+	return row, true, nil
+}
+
+// alone makes sure that nobody made a row of the same address at the same time.
+func (o *office) alone(ctx context.Context, row ipam.Stored) error {
+	rows, err := o.proposal.session.At(ctx, []ipam.Place{row.Place})
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(rows, func(r ipam.Stored) bool { return r.ID != row.ID }); i >= 0 {
+		err = fmt.Errorf("%w: somebody made row #%d of %s at the same time", ErrRequest, rows[i].ID, row.CIDR())
+		return errors.Join(err, o.remove(ctx, row))
+	}
+	return nil
+}
+
+// sameWish says in what a row that asks already differs from a wish.
+func sameWish(row ipam.Stored, wish ipam.Reservation) error {
+	if wish.MAC != "" && row.Attrs.MAC != "" && row.Attrs.MAC != wish.MAC {
+		return fmt.Errorf("%w: row #%d asks for %s for %s already; release that first", ErrRequest, row.ID, row.Place.Prefix.Addr(), row.Attrs.MAC)
+	}
+	return nil
+}
+
+// recordOf is the row of a wish.
+func recordOf(n reserve.Network, addr netip.Addr, wish ipam.Reservation) ipam.Record {
+	return ipam.Record{
+		Place: ipam.PlaceOf(n.VRF, ipam.Address, ipam.HostPrefix(addr)),
+		Attrs: ipam.Attrs{Mask: n.Prefix.Bits(), UsedBy: wish.For, MAC: wish.MAC, DNSName: dnsName(wish.Name), Description: description(wish.Name)},
+	}
+}
+
+// focus plans the way back for one address of one table alone, with the rows
+// given as those that ask.
+func (o *office) focus(rows []ipam.Stored, place ipam.Place) {
+	o.pass.planReservations(o.proposal, rows, o.answers)
+	back := o.proposal.Plan.Reservations
+	back.Changes = slices.DeleteFunc(back.Changes, func(c plan.Change) bool {
+		return c.Before.Place != place && c.After.Place != place
+	})
+	o.proposal.Plan = plan.Plan{Reservations: back}
+	o.proposal.quiet = true
+	// A person asked for this very thing: limits are for what nobody looked at.
+	o.proposal.Approved, _ = o.proposal.Plan.ApproveDigest(o.proposal.Plan.Digest())
+}
+
+// hold has the source hold what a row asks for.
+func (o *office) hold(ctx context.Context, row ipam.Stored) (Reservation, error) {
+	rows := slices.DeleteFunc(slices.Clone(o.asking), func(r ipam.Stored) bool { return r.ID == row.ID })
+	o.focus(append(rows, row), row.Place)
+	if h, held := o.heldBack(plan.Create, row.Place); held {
+		return Reservation{}, fmt.Errorf("%w: %s: %s", ErrRequest, h.Reason, h.Note)
+	}
+	result := o.pass.Carry(ctx, o.proposal)
+	if err := failure(result); err != nil {
+		return Reservation{}, err
+	}
+	done := Reservation{Source: o.reading.Source.Name, VRF: row.Place.VRF, Mask: row.Attrs.Mask, Row: row.ID, State: Held}
+	for _, made := range o.proposal.made {
+		done.Reservation = made
+		return done, nil
+	}
+	for _, r := range o.list() { // it was held already
+		if r.Row == row.ID {
+			return r, nil
+		}
+	}
+	return done, nil
+}
+
+// letGo ends a reservation, and then what asks for it.
+func (o *office) letGo(ctx context.Context, r Reservation) error {
+	place := ipam.PlaceOf(r.VRF, ipam.Address, ipam.HostPrefix(r.Addr))
+	o.focus(slices.DeleteFunc(slices.Clone(o.asking), func(row ipam.Stored) bool { return row.ID == r.Row }), place)
+	if h, held := o.heldBack(plan.Delete, place); held {
+		return fmt.Errorf("%w: %s: %s", ErrRequest, h.Reason, h.Note)
+	}
+	if err := failure(o.pass.Carry(ctx, o.proposal)); err != nil {
+		return err
+	}
+	for _, row := range o.asking {
+		if row.ID == r.Row {
+			return o.remove(ctx, row)
+		}
+	}
+	return nil
+}
+
+// remove has a row ask no longer: the source's own row stays, one that is
+// nobody's is deleted. It looks again first.
+func (o *office) remove(ctx context.Context, row ipam.Stored) error {
+	session := o.proposal.session
+	rows, err := session.Rows(ctx, ipam.Address, []int{row.ID})
+	switch {
+	case err != nil:
+		return err
+	case len(rows) == 0:
+		return nil
+	case rows[0].ReserveAt != row.ReserveAt || rows[0].Owner != row.Owner || rows[0].Place != row.Place:
+		return fmt.Errorf("%w: row #%d was changed by somebody meanwhile, and stays", ErrRequest, row.ID)
+	case row.Owner != "":
+		return session.SetReserveAt(ctx, row.ID, "")
+	}
+	return session.Delete(ctx, ipam.Address, []int{row.ID})
+}
+
+// heldBack finds what keeps a change at a place from being made.
+func (o *office) heldBack(action plan.Action, place ipam.Place) (plan.Held, bool) {
+	held := o.proposal.Plan.Reservations.Held
+	i := slices.IndexFunc(held, func(h plan.Held) bool { return h.Change.Action == action && h.Change.Record().Place == place })
+	if i < 0 {
+		return plan.Held{}, false
+	}
+	return held[i], true
+}
+
+// failure is why a result is not what was asked for.
+func failure(r apply.Result) error {
+	for _, o := range r.Reservations {
+		switch o.Status {
+		case apply.Done:
+		case apply.Refused:
+			return fmt.Errorf("%w: %s", ErrRequest, o.Detail)
+		default:
+			return fmt.Errorf("%w: %s", ErrUnfinished, o.Detail)
+		}
+	}
+	return r.Err
+}
