@@ -48,8 +48,8 @@ type Server struct {
 	outside     map[int][]int // addresses by the ID of their nat_inside
 	uses        map[use]int   // how often rows are referred to
 
-	kinds                                                                  []*kind
-	fields, choiceSets, tags, tenants, roles, vrfs, prefixes, ips, changes *kind
+	kinds                                                                           []*kind
+	fields, choiceSets, tags, tenants, roles, vrfs, prefixes, ips, journal, changes *kind
 
 	lastList atomic.Pointer[foundList] // stored by readers, under the read lock
 	log      requestLog
@@ -82,8 +82,9 @@ func New(o Options) *Server {
 	s.roles = s.newRoles()
 	s.prefixes = s.newPrefixes()
 	s.ips = s.newAddresses()
+	s.journal = s.newJournal()
 	s.changes = s.newChanges()
-	s.kinds = []*kind{s.fields, s.choiceSets, s.tags, s.tenants, s.vrfs, s.roles, s.prefixes, s.ips}
+	s.kinds = []*kind{s.fields, s.choiceSets, s.tags, s.tenants, s.vrfs, s.roles, s.prefixes, s.ips, s.journal}
 	s.AddToken(o.Token, Permissions{User: o.User, Superuser: true})
 	return s
 }

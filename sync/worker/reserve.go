@@ -159,7 +159,7 @@ func (p *Pass) remark(ctx context.Context, proposal *Proposal, outcomes []apply.
 		p.phase("the journals of rows whose reservations cannot be made were not written", err)
 	}
 	for i, n := range tell {
-		n.Told = i < told
+		n.Told = told[i]
 		p.note(n)
 	}
 }
