@@ -24,9 +24,9 @@ const (
 	maxHolder = 300 // bytes of the lock's file that are read
 )
 
-// inspect says whether a file can be used. Errors: fs.ErrNotExist, errBroken,
-// errLayout, or what the system says.
-func inspect(name string) error {
+// inspect says whether a file can be used as what it has to be. Errors:
+// fs.ErrNotExist, errBroken, errLayout, or what the system says.
+func inspect(name string, f form) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func inspect(name string) error {
 	if stat.Mode().Perm()&0o077 != 0 {
 		_ = os.Chmod(name, fileMode) // what is in it concerns nobody else; somebody else's file stays as it is
 	}
-	return check(file, stat.Size(), time.Now().Add(checkTime))
+	return check(f, file, stat.Size(), time.Now().Add(checkTime))
 }
 
 // setAside renames a file and returns its new name. No file is overwritten.

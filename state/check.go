@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -48,8 +47,15 @@ type walk struct {
 	seen  []bool // pages met, up to high
 	until time.Time
 
+	form   form
 	layout string // what the file says of itself; "" as long as not met
 	met    int    // buckets
+
+	said, found map[string]tally // by bucket: as aboutBucket says, and as met
+}
+
+func newWalk(f form, file io.ReaderAt, size int64, until time.Time) *walk {
+	return &walk{form: f, file: file, size: size, until: until, said: map[string]tally{}, found: map[string]tally{}}
 }
 
 // meta is a root of the file; there are two, written in turn.
@@ -66,14 +72,14 @@ func broken(format string, args ...any) error {
 
 // check says whether a file can be handed to bbolt. It takes time and memory
 // in proportion to the file, whatever is in it.
-func check(file io.ReaderAt, size int64, until time.Time) error {
+func check(f form, file io.ReaderAt, size int64, until time.Time) error {
 	if size == 0 {
 		return broken("it is empty")
 	}
 	if size > 2*maxFile {
 		return broken("%d MiB are more than it can have", size>>20)
 	}
-	w := &walk{file: file, size: size, until: until}
+	w := newWalk(f, file, size, until)
 	m, err := w.newest()
 	if err != nil {
 		return err
@@ -89,8 +95,11 @@ func check(file io.ReaderAt, size int64, until time.Time) error {
 	if err := w.tree(m.root, span{}, "", 0); err != nil {
 		return err
 	}
-	if w.layout == "" || w.met < len(buckets()) {
+	if w.layout == "" || w.met < len(f.buckets) {
 		return broken("it is not a whole state file of allocsync")
+	}
+	if err := w.tallies(); err != nil {
+		return err
 	}
 	if err := w.freed(m.free); err != nil {
 		return err
@@ -103,21 +112,35 @@ func check(file io.ReaderAt, size int64, until time.Time) error {
 
 // newest finds the root of the last write that was finished.
 func (w *walk) newest() (meta, error) {
-	var found meta
+	list := w.roots()
+	switch {
+	case len(list) == 0:
+		return meta{}, broken("it has no root, or one of another program")
+	case w.form.strict && (len(list) < 2 || list[0].txid != list[1].txid+1):
+		return meta{}, broken("it has not the roots of its last two writes")
+	}
+	return list[0], nil
+}
+
+// roots finds those of the two roots that are sound, the newer one first.
+func (w *walk) roots() []meta {
 	first, ok := w.meta(0)
-	if ok {
-		found = first
-		if second, ok := w.meta(first.page); ok && second.page == first.page && second.txid > first.txid {
-			found = second
+	if !ok {
+		for at := int64(minPage); at <= maxPage; at *= 2 { // the first one tells where the second is
+			if second, ok := w.meta(at); ok && second.page == at {
+				return []meta{second}
+			}
 		}
-		return found, nil
+		return nil
 	}
-	for at := int64(minPage); at <= maxPage; at *= 2 { // the first one tells where the second is
-		if second, ok := w.meta(at); ok && second.page == at {
-			return second, nil
-		}
+	second, ok := w.meta(first.page)
+	switch {
+	case !ok || second.page != first.page:
+		return []meta{first}
+	case second.txid > first.txid:
+		return []meta{second, first}
 	}
-	return meta{}, broken("it has no root, or one of another program")
+	return []meta{first, second}
 }
 
 // meta reads the root in the page that begins at a place.
@@ -277,7 +300,7 @@ func (w *walk) leaf(s sheet, within span, bucket string) error {
 			return err
 		}
 		switch flags := e.Uint32(head); {
-		case bucket == "" && flags == isBucket && slices.Contains(buckets(), string(key)):
+		case bucket == "" && flags == isBucket && w.form.has(string(key)):
 			err = w.bucket(string(key), value)
 		case bucket != "" && flags == 0:
 			err = w.value(bucket, string(key), value)
@@ -311,15 +334,12 @@ func (w *walk) bucket(name string, value []byte) error {
 func (w *walk) value(bucket, key string, value []byte) error {
 	if bucket == aboutBucket && key == layoutKey {
 		w.layout = clip(string(value), maxLine)
-		if w.layout != strconv.Itoa(layout) {
-			return fmt.Errorf("%w: layout %q, this one writes %d", errLayout, w.layout, layout)
-		}
-		return nil
+		return w.form.judgeLayout(w.layout)
 	}
 	if !sound(bucket, key, value) {
 		return broken("the checksum of a value in %s is wrong", bucket)
 	}
-	return nil
+	return w.count(bucket, key, value)
 }
 
 // freed walks the list of free pages, all of which are free only.

@@ -82,7 +82,7 @@ func filled(tb testing.TB, n int) (file []byte, now, before string) {
 }
 
 func checked(file []byte) error {
-	return check(bytes.NewReader(file), int64(len(file)), time.Now().Add(time.Minute))
+	return check(historyForm(), bytes.NewReader(file), int64(len(file)), time.Now().Add(time.Minute))
 }
 
 // mustOpenAs opens a file that was damaged as a program would find it.
@@ -234,11 +234,11 @@ func TestWrongBits(t *testing.T) {
 // in use; it changes the page, which is at an offset, and says whether it could.
 func inPages(t *testing.T, file []byte, kind byte, damage func(file []byte, at int) bool) (faults int) {
 	t.Helper()
-	w := &walk{file: bytes.NewReader(file), size: int64(len(file))}
+	w := newWalk(historyForm(), bytes.NewReader(file), int64(len(file)), time.Now().Add(time.Minute))
 	m, err := w.newest()
 	require.NoError(t, err)
-	require.NoError(t, check(w.file, w.size, time.Now().Add(time.Minute)))
-	w.page, w.high, w.seen, w.until = m.page, m.high, make([]bool, m.high), time.Now().Add(time.Minute)
+	require.NoError(t, check(w.form, w.file, w.size, time.Now().Add(time.Minute)))
+	w.page, w.high, w.seen = m.page, m.high, make([]bool, m.high)
 	require.NoError(t, w.tree(m.root, span{}, "", 0)) // meets those in use
 	for page := 2; page < int(m.high); page++ {
 		at := page * int(m.page)
@@ -357,9 +357,9 @@ func TestOtherLayouts(t *testing.T) {
 // A check that takes too long sets nothing aside.
 func TestASlowDisk(t *testing.T) {
 	file, _, _ := filled(t, 2)
-	err := check(bytes.NewReader(file), int64(len(file)), time.Now().Add(-time.Second))
+	err := check(historyForm(), bytes.NewReader(file), int64(len(file)), time.Now().Add(-time.Second))
 	require.EqualError(t, err, "checking the state file takes too long")
-	err = check(failing{}, 1<<20, time.Now().Add(time.Minute))
+	err = check(historyForm(), failing{}, 1<<20, time.Now().Add(time.Minute))
 	require.Error(t, err)
 }
 

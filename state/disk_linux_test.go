@@ -64,3 +64,67 @@ func TestFullDisk(t *testing.T) {
 	s = reopened(t, s, dir)
 	require.Equal(t, "after", mustPasses(t, s, 1)[0].Detail)
 }
+
+// On a full disk nothing is reserved that the ledger does not know: a change is
+// refused whole, and what is there stays.
+func TestFullDiskAndTheLedger(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("needs root: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	s := mustOpen(t, dir)
+	first := []state.Reservation{reservation("dc1/lab", "/n", "10.0.0.1")}
+	require.NoError(t, s.ChangeReservations(first, nil))
+	path := filepath.Join(dir, "x")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NoError(t, f.Close())
+	kept, tried := first, 0
+	for batch := 0; ; batch++ {
+		more := make([]state.Reservation, 20)
+		for i := range more {
+			more[i] = reservation("dc1/lab", "/n", fmt.Sprintf("10.1.%03d.%03d", batch, i))
+			more[i].Name = strings.Repeat("x", 400)
+		}
+		if err := s.ChangeReservations(more, nil); err != nil {
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.ErrorContains(t, err, "keep reservations: ")
+			require.ErrorContains(t, err, "make room in the state folder")
+			if tried++; tried > 3 {
+				break
+			}
+		} else {
+			kept = append(kept, more...)
+		}
+		require.Equal(t, kept, mustReservations(t, s))
+	}
+	require.NoError(t, s.Close())
+
+	// A damaged one stays where it is until there is room for a new one, so that
+	// what is said of it is not lost.
+	ledger, err := os.OpenFile(filepath.Join(dir, ledgerName), os.O_RDWR, 0)
+	require.NoError(t, err)
+	magic := make([]byte, 4)
+	_, err = ledger.ReadAt(magic, 16)
+	require.NoError(t, err)
+	_, err = ledger.WriteAt([]byte("none"), 16)
+	require.NoError(t, err)
+	_, err = state.Open(dir)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	_, err = ledger.WriteAt(magic, 16)
+	require.NoError(t, err)
+	require.NoError(t, ledger.Close())
+
+	s = mustOpen(t, dir) // nothing is in the way of that
+	require.Empty(t, s.Notices())
+	require.Equal(t, kept, mustReservations(t, s))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, s.ChangeReservations(nil, kept))
+	s = reopened(t, s, dir)
+	require.Empty(t, mustReservations(t, s))
+}

@@ -22,8 +22,12 @@ const childVariable = "ALLOCSYNC_STATE_TEST_CHILD"
 // TestMain runs this program as one that writes until it is killed, where it
 // was started as such.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childVariable); dir != "" {
+	writer, dir, _ := strings.Cut(os.Getenv(childVariable), ":")
+	switch writer {
+	case "history":
 		os.Exit(writeForEver(dir))
+	case "ledger":
+		os.Exit(reserveForEver(dir))
 	}
 	os.Exit(m.Run())
 }
@@ -66,10 +70,10 @@ func roundSaid(round int) state.Said {
 
 // killed runs such a program, kills it after a while, and returns the last
 // round that it knew to be kept, and all that it said.
-func killed(t *testing.T, dir string, after time.Duration) (last int, text string) {
+func killed(t *testing.T, writer, dir string, after time.Duration) (last int, text string) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childVariable+"="+dir)
+	child.Env = append(os.Environ(), childVariable+"="+writer+":"+dir)
 	out, err := child.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
@@ -96,7 +100,7 @@ func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	rounds, printed := 0, 0 // the last one begun, and the last one known to be kept
 	for range 20 {
-		last, text := killed(t, dir, 20*time.Millisecond+rand.N(150*time.Millisecond))
+		last, text := killed(t, "history", dir, 20*time.Millisecond+rand.N(150*time.Millisecond))
 		require.NotContains(t, text, "failed")
 		require.NotContains(t, text, "cannot be used")
 		printed = max(printed, last)
@@ -149,7 +153,7 @@ func requireKept(t *testing.T, s *state.Store, from, to int) {
 func TestKilledAtTheBeginning(t *testing.T) {
 	for i := range 20 {
 		dir := filepath.Join(t.TempDir(), "state")
-		killed(t, dir, time.Duration(2+i)*time.Millisecond)
+		killed(t, "history", dir, time.Duration(2+i)*time.Millisecond)
 		s := mustOpen(t, dir)
 		require.Empty(t, s.Notice())
 		_, err := s.AddPass(state.Pass{})
@@ -166,7 +170,7 @@ func TestKilledAtTheBeginning(t *testing.T) {
 func TestAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	_, text := killed(t, dir, 20*time.Second)
+	_, text := killed(t, "history", dir, 20*time.Second)
 	require.Contains(t, text, fmt.Sprintf("failed open state folder %s: another allocsync, process %d on ", dir, os.Getpid()))
 	require.NoError(t, s.Close())
 }

@@ -52,6 +52,9 @@ type PassSource struct {
 	Held        int
 	Failed      int // that were to be written and were not
 	Took        time.Duration
+
+	// Reservations made at the source and given up there.
+	Reserved, Released int `json:",omitempty"`
 }
 
 // AddPass appends a pass to the history and returns it as it is kept, with its

@@ -1,10 +1,15 @@
-// Package state keeps, in one file of one folder, what outlives the process:
-// the history of passes, plans that wait for a person, what each source last
-// said, and how full the networks were.
+// Package state keeps, in two files of one folder, what outlives the process.
 //
-// None of it decides what is written to NetBox: a Store that is lost costs
-// history and nothing else. So a file that cannot be used is set aside, not
-// repaired, and a nil *Store is one that keeps nothing.
+// One is the history: passes, plans that wait for a person, what each source
+// last said, and how full the networks were. None of it decides what is written
+// anywhere: losing it costs history and nothing else.
+//
+// The other is the ledger of what was reserved at the sources, which decides
+// what may be released there. Losing it means that nothing of it ever is, so
+// that is what happens wherever there is a doubt.
+//
+// A file that cannot be used is set aside, not repaired. A nil *Store is one
+// that keeps nothing.
 package state
 
 import (
@@ -14,7 +19,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,43 +30,17 @@ import (
 )
 
 const (
-	fileName   = "allocsync.db"
-	draftName  = "allocsync.db.new" // a file that is being made
-	lockName   = "allocsync.lock"
-	fileMode   = 0o600
-	folderMode = 0o700
-
-	// layout is the version of what is in the file. A file of another one is
-	// set aside, by older and by newer programs.
-	layout = 1
-
-	// lockWait is how long another process may take to let go of the file.
+	// lockWait is how long another process may take to let go of a file.
 	lockWait = time.Second
 
-	// maxFile bounds the file, in bytes. The bounds of the contents keep it far
-	// below; this one holds where those are wrong.
+	// maxFile bounds each file, in bytes. The bounds of the contents keep the
+	// history far below; this one holds where those are wrong, and for a ledger
+	// of the longest texts.
 	maxFile = 512 << 20
 
 	// checkTime bounds how long a file is looked at before it is used.
 	checkTime = 20 * time.Second
 )
-
-// Names of the buckets, in the order in which they are met in the file: what
-// the layout is has to be known before anything else is judged.
-const (
-	aboutBucket       = "about"
-	allocationsBucket = "allocations"
-	passesBucket      = "passes"
-	pendingBucket     = "pending"
-	saidBucket        = "said"
-	samplesBucket     = "samples"
-
-	layoutKey = "layout" // in aboutBucket; its value is not sealed
-)
-
-func buckets() []string {
-	return []string{aboutBucket, allocationsBucket, passesBucket, pendingBucket, saidBucket, samplesBucket}
-}
 
 var (
 	// errBroken is the cause where a file cannot be used as it is.
@@ -70,11 +51,12 @@ var (
 )
 
 // Store is an open state folder. It is safe for concurrent use. All methods of
-// a nil Store succeed and keep nothing.
+// a nil Store succeed and keep nothing, but those of reservations, which fail.
 type Store struct {
-	db     *bbolt.DB
-	lock   *os.File
-	notice string
+	db      *bbolt.DB // the history
+	ledger  *bbolt.DB
+	lock    *os.File
+	notices []string
 
 	sampling sync.Mutex
 }
@@ -100,7 +82,7 @@ func (e *LockedError) Error() string {
 // Open opens the state folder and makes it where there is none.
 //
 // A file that is damaged or of another layout is renamed, and a new one begun;
-// Notice then says so. Errors: *LockedError at once where another process uses
+// Notices then say so. Errors: *LockedError at once where another process uses
 // the folder; otherwise what the system says of the folder, with what to do. A
 // program can go on with a nil Store then.
 func Open(dir string) (*Store, error) {
@@ -122,62 +104,74 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// open opens the file, under the lock.
-func (s *Store) open(dir string) error {
-	name := filepath.Join(dir, fileName)
-	if err := os.Remove(filepath.Join(dir, draftName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// open opens the files, under the lock.
+func (s *Store) open(dir string) (err error) {
+	if s.db, err = s.openForm(dir, historyForm()); err != nil {
 		return err
 	}
-	err := inspect(name)
-	if err == nil {
-		s.db, err = openFile(name)
+	if s.ledger, err = s.openForm(dir, ledgerForm()); err != nil {
+		return errors.Join(err, s.db.Close())
 	}
+	return nil
+}
+
+// openForm opens one file, and begins a new one where there is none to be used.
+func (s *Store) openForm(dir string, f form) (*bbolt.DB, error) {
+	name := filepath.Join(dir, f.name)
+	if err := os.Remove(name + draftMark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var db *bbolt.DB
+	fault := inspect(name, f)
+	if fault == nil {
+		db, fault = openFile(name)
+	}
+	useless := errors.Is(fault, errBroken) || errors.Is(fault, errLayout)
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-	case errors.Is(err, errBroken), errors.Is(err, errLayout):
-		kept, aside := setAside(name, time.Now())
-		if aside != nil {
-			return fmt.Errorf("set aside a file that cannot be used (%w): %w", err, aside)
+	case fault == nil:
+		return db, nil
+	case !useless && !errors.Is(fault, fs.ErrNotExist):
+		return nil, fault
+	}
+	// Before the old one is renamed: where that fails, it is found again, and
+	// said, at the next start.
+	if err := draft(name, f); err != nil {
+		return nil, fmt.Errorf("make state file: %w", err)
+	}
+	if useless {
+		kept, err := setAside(name, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("set aside a file that cannot be used (%w): %w", fault, err)
 		}
-		s.notice = fmt.Sprintf("state file %s cannot be used (%v): kept as %s, and a new one begun; the history of passes and plans that waited for approval begin anew, nothing in NetBox is lost", name, err, kept)
-	default:
-		return err
+		s.notices = append(s.notices, fmt.Sprintf("state file %s cannot be used (%v): kept as %s, and a new one begun; %s", name, fault, kept, f.loss))
 	}
-	if err := draft(dir); err != nil {
-		return err
+	if err := place(name); err != nil {
+		return nil, err
 	}
-	s.db, err = openFile(name)
+	return openFile(name)
+}
+
+// draft makes a new file beside its place, so that a file with half a beginning
+// is never found there.
+func draft(name string, f form) error {
+	name += draftMark
+	db, err := openFile(name)
+	if err == nil {
+		err = guard(func() error { return db.Update(f.begin) })
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		_ = os.Remove(name) // on a full disk it would only stand in the way
+	}
 	return err
 }
 
-// draft makes a new file beside its place and moves it there, so that a file
-// with half a beginning is never found.
-func draft(dir string) error {
-	name := filepath.Join(dir, draftName)
-	db, err := openFile(name)
-	if err != nil {
-		return fmt.Errorf("make state file: %w", err)
-	}
-	err = guard(func() error {
-		return db.Update(func(tx *bbolt.Tx) error {
-			for _, b := range buckets() {
-				if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
-					return err
-				}
-			}
-			return tx.Bucket([]byte(aboutBucket)).Put([]byte(layoutKey), []byte(strconv.Itoa(layout)))
-		})
-	})
-	if err = errors.Join(err, db.Close()); err != nil {
-		_ = os.Remove(name) // on a full disk it would only stand in the way
-		return fmt.Errorf("make state file: %w", err)
-	}
-	if err := os.Rename(name, filepath.Join(dir, fileName)); err != nil {
+// place moves the new file to its place.
+func place(name string) error {
+	if err := os.Rename(name+draftMark, name); err != nil {
 		return err
 	}
-	if folder, err := os.Open(dir); err == nil { // the name survives a power cut; some systems cannot
+	if folder, err := os.Open(filepath.Dir(name)); err == nil { // the name survives a power cut; some systems cannot
 		_ = folder.Sync()
 		_ = folder.Close()
 	}
@@ -226,42 +220,53 @@ func folderError(dir string, err error) error {
 	return fmt.Errorf("open state folder %s: %w", dir, err)
 }
 
-// Notice says what was found wrong with the file and where it was put, for the
-// log. It is "" where nothing was.
-func (s *Store) Notice() string {
+// Notices say what was found wrong with the files and where they were put, for
+// the log: nothing, or one for each file.
+func (s *Store) Notices() []string {
 	if s == nil {
-		return ""
+		return nil
 	}
-	return s.notice
+	return slices.Clone(s.notices)
 }
+
+// Notice is all Notices in one line.
+func (s *Store) Notice() string { return strings.Join(s.Notices(), "; ") }
 
 // Close waits for what is being read and written, and lets go of the folder.
 func (s *Store) Close() error {
 	if s == nil {
 		return nil
 	}
-	err := errors.Join(s.db.Close(), unlock(s.lock))
+	err := errors.Join(s.db.Close(), s.ledger.Close(), unlock(s.lock))
 	if err != nil {
 		return fmt.Errorf("close state: %w", err)
 	}
 	return nil
 }
 
-// view reads the file as it was at one moment; what says what is read.
+// view reads the history as it was at one moment; what says what is read.
 func (s *Store) view(what string, read func(tx *bbolt.Tx) error) error {
 	if s == nil {
 		return nil
 	}
-	return named("read "+what, guard(func() error { return s.db.View(read) }))
+	return view(s.db, what, read)
 }
 
-// update changes the file: all of it or, after an error, nothing. It returns
+// update changes the history: all of it or, after an error, nothing. It returns
 // when the disk has it.
 func (s *Store) update(what string, write func(tx *bbolt.Tx) error) error {
 	if s == nil {
 		return nil
 	}
-	return named("keep "+what, guard(func() error { return s.db.Update(write) }))
+	return update(s.db, what, write)
+}
+
+func view(db *bbolt.DB, what string, read func(tx *bbolt.Tx) error) error {
+	return named("read "+what, guard(func() error { return db.View(read) }))
+}
+
+func update(db *bbolt.DB, what string, write func(tx *bbolt.Tx) error) error {
+	return named("keep "+what, guard(func() error { return db.Update(write) }))
 }
 
 func named(what string, err error) error {
@@ -272,6 +277,8 @@ func named(what string, err error) error {
 		return fmt.Errorf("%s: %w; make room in the state folder", what, err)
 	case errors.Is(err, bolterrors.ErrMaxSizeReached):
 		return fmt.Errorf("%s: the state file would grow over %d MiB", what, maxFile>>20)
+	case errors.Is(err, errBroken):
+		return fmt.Errorf("%s: %w; start allocsync again: it sets such a file aside", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

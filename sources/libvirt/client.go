@@ -15,7 +15,8 @@ import (
 // time by default (max_client_requests).
 const maxInFlight = 64
 
-// connection is an open, read-only connection to one daemon.
+// connection is an open connection to one daemon: read-only, unless its endpoint
+// is for writing.
 // It is safe for concurrent use.
 type connection struct {
 	endpoint endpoint
@@ -30,7 +31,7 @@ type dialed struct{ net.Conn }
 
 func (d dialed) Dial() (net.Conn, error) { return d.Conn, nil }
 
-// connect opens a read-only connection. It takes no longer than call_timeout.
+// connect opens a connection. It takes no longer than call_timeout.
 func connect(ctx context.Context, e endpoint, o Options) (*connection, error) {
 	const call = "connect to"
 	if ctx.Err() != nil {
@@ -47,6 +48,9 @@ func connect(ctx context.Context, e endpoint, o Options) (*connection, error) {
 	}
 	c := &connection{
 		endpoint: e, options: o, guard: newGuard(raw, o.MaxBytes), slots: make(chan struct{}, maxInFlight),
+	}
+	if e.writing {
+		c.guard.allowReserving()
 	}
 	c.remote = golibvirt.NewWithDialer(dialed{c.guard})
 	done := make(chan error, 1)
@@ -218,8 +222,12 @@ func (c *connection) networks(ctx context.Context) ([]golibvirt.Network, error) 
 
 // networkXML returns the XML of a network.
 func (c *connection) networkXML(ctx context.Context, n golibvirt.Network) (string, error) {
+	return c.networkXMLOf(ctx, n, 0)
+}
+
+func (c *connection) networkXMLOf(ctx context.Context, n golibvirt.Network, flags golibvirt.NetworkXMLFlags) (string, error) {
 	return call(ctx, c, fmt.Sprintf("read the XML of network %q of", n.Name), func() (string, error) {
-		return c.remote.NetworkGetXMLDesc(n, 0)
+		return c.remote.NetworkGetXMLDesc(n, uint32(flags))
 	})
 }
 

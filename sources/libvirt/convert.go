@@ -36,6 +36,19 @@ type choices struct {
 //
 // Only the order of the hosts matters, and only for a domain that several have.
 func allocations(hosts []host, c choices) ([]ipam.Allocation, []sources.Missing) {
+	all := statement(hosts, c)
+	return all.allocations, all.missing
+}
+
+// stated is what a set of hosts says.
+type stated struct {
+	allocations []ipam.Allocation
+	held        []ipam.Reservation // sorted, each passing Check
+	missing     []sources.Missing
+}
+
+// statement makes allocations, and the reservations among them.
+func statement(hosts []host, c choices) stated {
 	b := book{choices: c, chosen: choose(hosts), places: map[place]ipam.Allocation{}}
 	var missing []sources.Missing
 	for on, h := range hosts {
@@ -58,7 +71,8 @@ func allocations(hosts []host, c choices) ([]ipam.Allocation, []sources.Missing)
 		b.facts = append(b.facts, a)
 	}
 	slices.SortFunc(b.facts, ipam.Allocation.Compare)
-	return slices.Compact(b.facts), missing
+	slices.SortFunc(b.held, ipam.Reservation.Compare)
+	return stated{slices.Compact(b.facts), slices.Compact(b.held), missing}
 }
 
 func compareMissing(a, b sources.Missing) int {
@@ -71,6 +85,7 @@ type book struct {
 	chosen  map[string]copyOf
 	facts   []ipam.Allocation
 	places  map[place]ipam.Allocation
+	held    []ipam.Reservation
 	missing []sources.Missing
 }
 
@@ -100,7 +115,9 @@ func (b *book) addDomain(s site, c copyOf) {
 		}
 		for _, address := range n.addresses {
 			fact := ipam.Allocation{Prefix: address, Network: s.networkOf(n), NAT: s.hides(n, address.Addr())}
-			b.addTenant(part, s, c, n, fact)
+			if fact, known := b.tenantFact(s, c, n, fact); !known {
+				b.addAddress(part, fact)
+			}
 		}
 	}
 }
@@ -174,22 +191,22 @@ func (b *book) addPort(part string, c copyOf, p port) {
 	}
 }
 
-// addTenant adds an address of a domain's NIC at a site. One that the metadata
-// of the NIC's port lists is a fact already, of Nova's.
-func (b *book) addTenant(part string, s site, c copyOf, n nic, fact ipam.Allocation) {
-	fact.UsedBy = domainURI(c.uuid, n.mac)
-	if p, ok := c.instance.portOf(n); ok {
-		if p.states(fact.Prefix.Addr()) {
-			return
-		}
-		fact.UsedBy = serverURI(c.uuid, p.uuid)
-	}
-	fact.Type, fact.MAC = typeDomain, n.mac
+// tenantFact says whose an address of a domain's NIC at a site is. One that the
+// metadata of the NIC's port lists is known already: a fact of Nova's.
+func (b *book) tenantFact(s site, c copyOf, n nic, fact ipam.Allocation) (_ ipam.Allocation, known bool) {
+	fact.UsedBy, fact.Type, fact.MAC = domainURI(c.uuid, n.mac), typeDomain, n.mac
 	fact.Project, fact.Name = s.project(), c.displayName()
 	if c.instance != nil {
 		fact.Project = c.instance.projectName(b.projectID)
 	}
-	b.addAddress(part, fact)
+	if p, ok := c.instance.portOf(n); ok {
+		fact.UsedBy = serverURI(c.uuid, p.uuid)
+		if kind, ok := p.states(fact.Prefix.Addr()); ok {
+			fact.Type = kind
+			return fact, true
+		}
+	}
+	return fact, false
 }
 
 // addNetwork adds the facts of a network: itself, its static hosts, its leases.
@@ -214,7 +231,9 @@ func (b *book) addNetwork(s site, n networkState) {
 		}
 	}
 	for _, h := range n.hosts {
-		b.addClient(part, s, n.network, client{addr: h.addr, mac: h.mac, clientID: h.clientID, name: h.name})
+		c := client{addr: h.addr, mac: h.mac, clientID: h.clientID, name: h.name}
+		b.addClient(part, s, n.network, c)
+		b.hold(s, n, c)
 	}
 	static := map[netip.Addr][]staticHost{}
 	for _, h := range n.hosts {
@@ -275,11 +294,20 @@ func (c client) is(h staticHost) bool {
 }
 
 // addClient adds an address that a DHCP server keeps for a client or gave to
-// it: the NIC of a domain by its MAC, else it is the network's. Whose it is
-// cannot be told while a domain is missing: under the network's name it would
-// be taken from the domain until that can be read again.
+// it.
 func (b *book) addClient(part string, s site, n network, c client) {
-	fact := ipam.Allocation{
+	if fact, known, ok := b.clientFact(s, n, c); ok && !known {
+		b.addAddress(part, fact)
+	}
+}
+
+// clientFact says whose the address of a DHCP server's client is: that of the
+// NIC of a domain by its MAC, else it is the network's. Whose it is cannot be
+// told while a domain is missing, which is not ok: under the network's name it
+// would be taken from the domain until that can be read again.
+func (b *book) clientFact(s site, n network, c client) (fact ipam.Allocation, known, ok bool) {
+	fact = ipam.Allocation{
+		Kind:    ipam.Address,
 		Prefix:  ipam.HostPrefix(c.addr),
 		Network: n.name,
 		NAT:     n.hides(c.addr),
@@ -287,11 +315,11 @@ func (b *book) addClient(part string, s site, n network, c client) {
 	}
 	if c.mac != "" {
 		if o, ok := s.seats[seat{n.name, c.mac}]; ok {
-			b.addTenant(part, s, b.chosen[o.uuid], o.nic, fact)
-			return
+			fact, known = b.tenantFact(s, b.chosen[o.uuid], o.nic, fact)
+			return fact, known, true
 		}
 		if s.blurred {
-			return
+			return ipam.Allocation{}, false, false
 		}
 	}
 	fact.UsedBy = c.uri(n.uuid)
@@ -299,7 +327,7 @@ func (b *book) addClient(part string, s site, n network, c client) {
 	if c.dynamic {
 		fact.Type = typeLease
 	}
-	b.addAddress(part, fact)
+	return fact, false, true
 }
 
 // addAddress adds an address that its user may have for other reasons too. It

@@ -18,7 +18,34 @@ type endpoint struct {
 	key   string      // the element of uris, for messages
 	tls   *tls.Config // with tls
 	login *login      // with ssh
+
+	writing bool // connections to it may write
 }
+
+// forWriting is the same host, for a connection that may write.
+func (e endpoint) forWriting() endpoint {
+	e.writing = true
+	return e
+}
+
+// sockets lists the places where the daemon may listen, to be tried in this
+// order. A socket that the configuration names is the only one.
+func (e endpoint) sockets() []string {
+	list := e.address.sockets()
+	if e.writing && e.socket == "" {
+		for i, socket := range list {
+			list[i] = strings.TrimSuffix(socket, readOnlySuffix)
+		}
+	}
+	return list
+}
+
+// readOnlySuffix is how libvirt calls the sockets that take no writes.
+const readOnlySuffix = "-ro"
+
+// onlyReads reports whether the configuration names a socket of which libvirt's
+// own names say that it takes no writes.
+func (e endpoint) onlyReads() bool { return strings.HasSuffix(e.socket, "-sock"+readOnlySuffix) }
 
 // endpoints reads the files that the options name; its errors name the key.
 func (o Options) endpoints() ([]endpoint, error) {

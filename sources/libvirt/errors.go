@@ -131,9 +131,16 @@ func over(outer context.Context, o Options) error {
 	return outer.Err()
 }
 
-func noAnswer(within time.Duration) error {
-	return fmt.Errorf("%w: no answer within %s", sources.ErrUnreachable, within)
+func noAnswer(within time.Duration) error { return &silenceError{within} }
+
+// silenceError says that no answer came in time.
+type silenceError struct{ within time.Duration }
+
+func (e *silenceError) Error() string {
+	return fmt.Sprintf("%s: no answer within %s", sources.ErrUnreachable, e.within)
 }
+
+func (e *silenceError) Unwrap() error { return sources.ErrUnreachable }
 
 // advice says what the operator can do about an error.
 func (e endpoint) advice(err error) string {
@@ -187,9 +194,22 @@ func (e endpoint) adviceTLS(err error) string {
 	return ""
 }
 
+// adviceWriting says how a host lets this client reserve.
+func (e endpoint) adviceWriting() string {
+	switch {
+	case e.onlyReads():
+		return "that socket is the read-only one, and reserving has to write: name the other one in uris, " + strings.TrimSuffix(e.socket, readOnlySuffix) + ", or take out reserve for this source"
+	case e.transport == overUnix || e.transport == overSSH:
+		return "reserving has to write: let this user do so (group libvirt, or a polkit rule for org.libvirt.unix.manage, and with access_drivers for org.libvirt.api.network.write and .save), or take out reserve for this source"
+	}
+	return "reserving has to write: let this client do so (tls_allowed_dn_list, auth_* and access_drivers in the host's libvirtd.conf), or take out reserve for this source"
+}
+
 func (e endpoint) adviceSocket(err error) string {
 	denied := errors.Is(err, sources.ErrDenied)
 	switch {
+	case denied && e.writing:
+		return e.adviceWriting()
 	case denied && e.transport == overUnix && e.socket == "":
 		return "the read-only socket is open to everyone by default: see unix_sock_ro_perms in libvirtd.conf, or run allocsync as a user of its group"
 	case denied && e.transport == overUnix:

@@ -42,6 +42,8 @@ var errSASL = fmt.Errorf("%w: the daemon wants a user name and password (SASL)",
 //
 // It also makes sure that the connection reads only: calls that are not in
 // answers() do not leave, and the one that opens the connection asks for it.
+// Where it is told to allow reserving, a static DHCP host may be added to a
+// network or deleted, and nothing else be changed.
 //
 // go-libvirt reads from one goroutine and writes from one at a time.
 type guard struct {
@@ -49,6 +51,7 @@ type guard struct {
 	maxBytes int
 	answers  map[uint32]shape
 	events   map[uint32]shape
+	writing  bool
 
 	out []byte // what go-libvirt has written of a frame that is not complete
 
@@ -81,6 +84,10 @@ func newGuard(c net.Conn, maxBytes int) *guard {
 	}
 	return g
 }
+
+// allowReserving lets out the one call that writes. It is called before the
+// connection is used.
+func (g *guard) allowReserving() { g.writing, g.answers[procNetworkUpdate] = true, "" }
 
 // Read hands on what has been examined. Its errors are never a *net.OpError:
 // go-libvirt would try those again for ever that call themselves temporary.
@@ -238,11 +245,16 @@ func (g *guard) send(call []byte) error {
 	if _, allowed := g.answers[f.procedure]; !allowed || f.program != remoteProgram || f.kind != typeCall {
 		return fmt.Errorf("procedure %d of program %#x is not one of those that only read", f.procedure, f.program)
 	}
+	if f.procedure == procNetworkUpdate && !reserves(f.payload) {
+		return errors.New("an update of a network that neither adds nor deletes a static DHCP host")
+	}
 	if f.procedure == procOpen {
 		if !shape("1si").fits(normalOpen(f.payload)) || binary.BigEndian.Uint32(call[len(call)-4:]) != 0 {
 			return errors.New("go-libvirt opens the connection in a way that is not known")
 		}
-		binary.BigEndian.PutUint32(call[len(call)-4:], openReadOnly)
+		if !g.writing {
+			binary.BigEndian.PutUint32(call[len(call)-4:], openReadOnly)
+		}
 	}
 	u := &underway{procedure: f.procedure, sent: make(chan struct{})}
 	g.mu.Lock()
@@ -253,6 +265,23 @@ func (g *guard) send(call []byte) error {
 	}
 	close(u.sent)
 	return nil
+}
+
+// reserves reports whether an update of a network is one of its static DHCP
+// hosts. Command and section stand the other way round for daemons that have
+// them so; see golibvirt.NetworkUpdateCompat.
+func reserves(payload []byte) bool {
+	if !shape("suiiisi").fits(payload) {
+		return false
+	}
+	rest, _ := shape("su").skip(payload)
+	command, rest, _ := word(rest)
+	section, _, _ := word(rest)
+	if command == uint32(golibvirt.NetworkSectionIPDhcpHost) {
+		command, section = section, command
+	}
+	return section == uint32(golibvirt.NetworkSectionIPDhcpHost) &&
+		(command == uint32(golibvirt.NetworkUpdateCommandAddLast) || command == uint32(golibvirt.NetworkUpdateCommandDelete))
 }
 
 // normalOpen puts the word that says "there is a name" the way XDR has it:
@@ -278,7 +307,7 @@ func (g *guard) end(cause error) {
 	g.once.Do(func() {
 		g.cause = cause
 		close(g.over)
-		_ = g.Conn.Close() // nothing is lost: there is only reading
+		_ = g.Conn.Close() // nothing is lost: what was written has been sent, or has failed
 	})
 }
 

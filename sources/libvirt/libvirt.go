@@ -7,7 +7,7 @@
 //
 // One source is a list of hosts. Of each: its name, its domains (running or
 // not) with their XML, and its networks with their XML and leases. Every
-// connection is opened read-only.
+// connection that reads is opened read-only.
 //
 // # Requests
 //
@@ -17,6 +17,12 @@
 // active network. Of several hosts the domains are listed once more at the
 // end: a domain that moved from one host to another between the two readings
 // is in neither list otherwise.
+//
+// # Reservations
+//
+// A reservation is a static DHCP host of a network. Survey reads what Snapshot
+// does, by the same calls. Only a Desk opens a connection that may write, when
+// it is to write; see Desk.Reserve for its calls.
 package libvirt
 
 import (
@@ -34,9 +40,10 @@ type Source struct {
 }
 
 var (
-	_ sources.Source  = (*Source)(nil)
-	_ sources.Checker = (*Source)(nil)
-	_ sources.Watcher = (*Source)(nil)
+	_ sources.Source   = (*Source)(nil)
+	_ sources.Checker  = (*Source)(nil)
+	_ sources.Watcher  = (*Source)(nil)
+	_ sources.Reserver = (*Source)(nil)
 )
 
 // Factory returns the kind "libvirt".
@@ -78,33 +85,54 @@ func Open(o Options) (*Source, error) {
 // host may have moved to another, so nothing of the source is to be deleted
 // then.
 func (s *Source) Snapshot(ctx context.Context) (sources.Snapshot, error) {
-	outer := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
-	defer cancel()
-	snapshot, err := s.snapshot(ctx)
-	if outer.Err() != nil { // what could not be read for want of a caller is not missing
-		return sources.Snapshot{}, fmt.Errorf("snapshot: %w", outer.Err())
-	}
+	all, _, err := s.read(ctx)
 	if err != nil {
 		return sources.Snapshot{}, fmt.Errorf("snapshot: %w", err)
 	}
-	return snapshot, nil
+	return all.snapshot(), nil
 }
 
-func (s *Source) snapshot(ctx context.Context) (sources.Snapshot, error) {
+// Survey returns what the hosts hand out and hold now, of one reading; see
+// Snapshot for what is Missing. A reservation whose user cannot be told, because
+// a domain could not be read, is not in Held.
+func (s *Source) Survey(ctx context.Context) (sources.Survey, error) {
+	all, hosts, err := s.read(ctx)
+	if err != nil {
+		return sources.Survey{}, fmt.Errorf("survey: %w", err)
+	}
+	return sources.Survey{Snapshot: all.snapshot(), Held: all.held, Desk: newDesk(s.options, hosts, all)}, nil
+}
+
+func (s stated) snapshot() sources.Snapshot {
+	return sources.Snapshot{Allocations: s.allocations, Missing: s.missing}
+}
+
+// read reads all hosts within the timeout, and says what they state.
+func (s *Source) read(ctx context.Context) (stated, []host, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	defer cancel()
+	all, hosts, err := s.readAll(limited)
+	if ctx.Err() != nil { // what could not be read for want of a caller is not missing
+		return stated{}, nil, ctx.Err()
+	}
+	return all, hosts, err
+}
+
+func (s *Source) readAll(ctx context.Context) (stated, []host, error) {
 	if ctx.Err() != nil {
-		return sources.Snapshot{}, ctx.Err()
+		return stated{}, nil, ctx.Err()
 	}
 	r := newReading(s.endpoints, s.options)
 	defer r.close()
 	r.readHosts(ctx)
 	if err := r.failure(); err != nil {
-		return sources.Snapshot{}, err
+		return stated{}, nil, err
 	}
 	r.followMoves(ctx)
 	r.checkNames()
-	list, gaps := allocations(r.facts(), s.choices())
-	return sources.Snapshot{Allocations: list, Missing: append(r.gaps(), gaps...)}, nil
+	all := statement(r.facts(), s.choices())
+	all.missing = append(r.gaps(), all.missing...)
+	return all, r.facts(), nil
 }
 
 // choices are the options that the facts depend on.

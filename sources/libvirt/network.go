@@ -16,6 +16,7 @@ type network struct {
 	nat4, nat6         bool
 	subnets            []netip.Prefix // <ip>: the host's own address with the length of the subnet
 	hosts              []staticHost
+	parts              []part  // every <ip>, in the order by which virNetworkUpdate counts them
 	faults             []error // what makes no sense, each without the network's name
 }
 
@@ -99,30 +100,51 @@ func (n *network) readSubnet(doc *document, e element) error {
 	} else {
 		n.subnets = append(n.subnets, subnet)
 	}
-	return doc.children(func(e element) error {
+	p := part{subnet: subnet}
+	err = doc.children(func(e element) error {
 		if e.local != "dhcp" || e.space != "" {
 			return nil
 		}
 		return doc.children(func(e element) error {
-			if e.local != "host" || e.space != "" || e.attribute("ip") == "" {
-				return nil
+			if e.space == "" {
+				n.readDHCP(&p, e)
 			}
-			host, err := staticHostOf(e)
-			if err != nil {
-				n.faults = append(n.faults, fmt.Errorf("static DHCP host %s: %w", short(e.attribute("ip")), err))
-				return nil
-			}
-			n.hosts = append(n.hosts, host)
 			return nil
 		})
 	})
+	n.parts = append(n.parts, p)
+	return err
 }
 
+// readDHCP reads an element of <dhcp>.
+func (n *network) readDHCP(p *part, e element) {
+	switch e.local {
+	case "range":
+		p.ranges = append(p.ranges, rangeOf(e))
+	case "host":
+		host, err := staticHostOf(e)
+		if err != nil && e.attribute("ip") != "" { // without one there is no address to state
+			n.faults = append(n.faults, fmt.Errorf("static DHCP host %s: %w", short(e.attribute("ip")), err))
+		}
+		if err != nil {
+			return
+		}
+		p.hosts = append(p.hosts, host)
+		if host.addr.IsValid() {
+			n.hosts = append(n.hosts, host)
+		}
+	}
+}
+
+// staticHostOf reads <host mac= id= name= ip=>. The address may be left out: the
+// host has a name then, and any address.
 func staticHostOf(e element) (staticHost, error) {
 	h := staticHost{clientID: e.attribute("id"), name: e.attribute("name")}
 	var err error
-	if h.addr, err = ipam.ParseAddr(short(e.attribute("ip"))); err != nil {
-		return staticHost{}, err
+	if text := e.attribute("ip"); text != "" {
+		if h.addr, err = ipam.ParseAddr(short(text)); err != nil {
+			return staticHost{}, err
+		}
 	}
 	if h.mac, err = ipam.ParseMAC(short(e.attribute("mac"))); err != nil {
 		return staticHost{}, err

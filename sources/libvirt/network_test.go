@@ -10,20 +10,26 @@ import (
 
 func TestParseNetwork(t *testing.T) {
 	addr := netip.MustParseAddr
+	hosts := []staticHost{
+		{addr: addr("192.168.122.10"), mac: "52:54:00:10:00:01", name: "web"},
+		{addr: addr("192.168.122.20"), mac: "52:54:00:99:00:99", name: "printer"},
+		{addr: addr("192.168.122.21"), name: "by-name"},
+		{addr: addr("2001:db8:122::10"), clientID: "00:03:00:01:52:54:00:10:00:01", name: "web6"},
+		{addr: addr("2001:db8:122::20"), name: "nas6"},
+	}
 	require.Equal(t, network{
 		uuid: "6f0d2c1b-9a8e-4b7d-8c6f-5e4d3c2b1a01", name: "default", bridge: "virbr0", nat4: true,
 		subnets: []netip.Prefix{netip.MustParsePrefix("192.168.122.1/24"), netip.MustParsePrefix("2001:db8:122::1/64")},
-		hosts: []staticHost{
-			{addr: addr("192.168.122.10"), mac: "52:54:00:10:00:01", name: "web"},
-			{addr: addr("192.168.122.20"), mac: "52:54:00:99:00:99", name: "printer"},
-			{addr: addr("192.168.122.21"), name: "by-name"},
-			{addr: addr("2001:db8:122::10"), clientID: "00:03:00:01:52:54:00:10:00:01", name: "web6"},
-			{addr: addr("2001:db8:122::20"), name: "nas6"},
+		hosts:   hosts,
+		parts: []part{
+			{netip.MustParsePrefix("192.168.122.1/24"), []addressRange{{addr("192.168.122.2"), addr("192.168.122.254")}}, hosts[:3]},
+			{netip.MustParsePrefix("2001:db8:122::1/64"), []addressRange{{addr("2001:db8:122::100"), addr("2001:db8:122::1ff")}}, hosts[3:]},
 		},
 	}, mustNetwork(t, mustText(t, "network-default")))
 	require.Equal(t, network{
 		uuid: "6f0d2c1b-9a8e-4b7d-8c6f-5e4d3c2b1a02", name: "lab", bridge: "virbr1",
 		subnets: []netip.Prefix{netip.MustParsePrefix("10.50.0.1/24"), netip.MustParsePrefix("2001:db8:50::1/64")},
+		parts:   []part{{subnet: netip.MustParsePrefix("10.50.0.1/24")}, {subnet: netip.MustParsePrefix("2001:db8:50::1/64")}},
 	}, mustNetwork(t, mustText(t, "network-lab")))
 }
 

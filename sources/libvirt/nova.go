@@ -284,14 +284,15 @@ func (d domain) nicOf(p port) (nic, bool) {
 	return nic{}, false
 }
 
-// states reports whether the metadata lists an address for the port.
-func (p port) states(addr netip.Addr) bool {
+// states reports whether the metadata lists an address for the port, and as
+// what.
+func (p port) states(addr netip.Addr) (kind string, ok bool) {
 	for _, a := range p.addresses {
 		if a.addr == addr {
-			return true
+			return a.kind, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // inside returns the fixed address behind a floating one: the only one of its

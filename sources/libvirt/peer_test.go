@@ -116,8 +116,9 @@ func ordinary(f frame) []byte {
 		w = w.text("<network/>")
 	case procLeases:
 		w = w.word(1).text("virbr0").word(0).word(99).word(0).word(1).text("52:54:00:00:00:01").word(0).text("192.168.122.9").word(24).word(1).text("web-1").word(0).word(1)
-	case procRegisterEvent:
+	case procRegisterEvent, procFeature:
 		w = w.word(1)
+	case procNetworkUpdate:
 	default:
 		return refusal(f, 1, "not asked for in these tests")
 	}

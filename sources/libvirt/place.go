@@ -10,8 +10,9 @@ import (
 
 // host is what was read on one host.
 type host struct {
-	label    string // how reports call it
-	name     string // its own host name, the project of what is not a server of Nova's
+	endpoint endpoint // how it was reached
+	label    string   // how reports call it
+	name     string   // its own host name, the project of what is not a server of Nova's
 	domains  []listed
 	networks []networkState
 

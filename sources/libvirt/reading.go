@@ -38,7 +38,7 @@ func newReading(list []endpoint, o Options) *reading {
 	r := &reading{options: o}
 	for _, e := range list {
 		r.hosts = append(r.hosts, &hostReading{
-			endpoint: e, host: host{label: e.label}, seen: map[golibvirt.UUID]bool{}, vanished: map[golibvirt.UUID]string{},
+			endpoint: e, host: host{endpoint: e, label: e.label}, seen: map[golibvirt.UUID]bool{}, vanished: map[golibvirt.UUID]string{},
 		})
 	}
 	return r

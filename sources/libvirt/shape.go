@@ -21,11 +21,15 @@ const (
 	procDomainXML     = 14
 	procNetworkXML    = 43
 	procHostname      = 59
+	procFeature       = 60
 	procAuthList      = 66
 	procAuthPolkit    = 70
+	procActive        = 152
+	procPersistent    = 153
 	procLibVersion    = 157
 	procDomains       = 273
 	procNetworks      = 283
+	procNetworkUpdate = 291 // the only one that writes: see guard.allowReserving
 	procRegisterEvent = 316
 	procLeases        = 341
 )
@@ -50,14 +54,17 @@ const (
 	shapeError shape = "ii1si*"
 )
 
-// answers lists the calls that are made, each with the shape of its answer. No
-// other call leaves this program: none of them changes anything.
+// answers lists the calls that are made to read, each with the shape of its
+// answer: none of them changes anything.
 func answers() map[uint32]shape {
 	return map[uint32]shape{
 		procOpen:          "",
 		procDomainXML:     "s",
 		procNetworkXML:    "s",
 		procHostname:      "s",
+		procFeature:       "i",
+		procActive:        "i",
+		procPersistent:    "i",
 		procAuthList:      "[i]",
 		procAuthPolkit:    "i",
 		procLibVersion:    "h",
