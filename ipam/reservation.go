@@ -29,10 +29,11 @@ type Reservation struct {
 	For  UsedBy // URI of the node or instance; "" where there is none
 	Name string // host name, or who it is for in words; "" where there is none
 
-	// What follows is of one that is held; "" in a wish.
+	// What follows is of one that is held, and "" in a wish but for Ref and Mark.
 
 	// Ref is the URI of the reservation: Allocation.UsedBy of the allocation
-	// that Snapshot states because of it.
+	// that Snapshot states because of it. In a wish it names one of the same
+	// address, or of the same MAC or user, that is to be given up for it.
 	Ref  UsedBy
 	Type string // Allocation.Type of that allocation
 

@@ -53,6 +53,11 @@ type Desk interface {
 	// to Reserve otherwise. It returns an error if the wish cannot be met as
 	// things are, so that a dry run can say so. It asks the source nothing and
 	// changes nothing.
+	//
+	// A For that is the URI of a reservation, of one that is gone too, was filled
+	// in and says nothing: the result is that of no For. Where wish.Ref names a
+	// reservation of the same address, or of the same MAC or user, that one does
+	// not stand in the way: it is released first.
 	Consider(wish ipam.Reservation) (ipam.Reservation, error)
 
 	// Reserve holds an address: wish is as Consider returned it, with a Mark.

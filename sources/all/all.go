@@ -5,6 +5,7 @@ import (
 	"allocsync/sources"
 	"allocsync/sources/libvirt"
 	"allocsync/sources/lxd"
+	"allocsync/sources/maas"
 )
 
 // Factories returns one factory for each kind, in the order in which people
@@ -13,5 +14,6 @@ func Factories() []sources.Factory {
 	return []sources.Factory{
 		lxd.Factory(),
 		libvirt.Factory(),
+		maas.Factory(),
 	}
 }

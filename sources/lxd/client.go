@@ -1,6 +1,7 @@
 package lxd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,7 +25,7 @@ import (
 // maxParallel is how many requests one source has under way at once.
 const maxParallel = 4
 
-// client speaks the REST API that LXD and Incus share. It only reads.
+// client speaks the REST API that LXD and Incus share.
 // It is safe for concurrent use.
 type client struct {
 	rest    *resty.Client
@@ -112,27 +113,32 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	if err := c.fetch(ctx, target, into); err != nil {
+	answer, err := c.send(ctx, c.rest.R(), http.MethodGet, target)
+	if err == nil {
+		err = decode(answer.StatusCode(), answer.Body(), into)
+	}
+	if err != nil {
 		return &requestError{target: target, cause: err, advice: c.advice(err)}
 	}
 	return nil
 }
 
-func (c *client) fetch(ctx context.Context, target string, into any) error {
+// send asks once: what was sent is never sent again here.
+func (c *client) send(ctx context.Context, request *resty.Request, method, target string) (*resty.Response, error) {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		return c.ended(ctx)
+		return nil, c.ended(ctx)
 	}
-	answer, err := c.rest.R().SetContext(ctx).Get(target)
+	answer, err := request.SetContext(ctx).Execute(method, target)
 	if err != nil {
 		if ctx.Err() != nil {
-			return c.ended(ctx)
+			return nil, c.ended(ctx)
 		}
-		return reached(err)
+		return nil, reached(err)
 	}
-	return decode(answer.StatusCode(), answer.Body(), into)
+	return answer, nil
 }
 
 // ended says why a request ended with its context: because the configured time
@@ -162,7 +168,8 @@ func reached(err error) error {
 // envelope is what every answer is wrapped in:
 // https://linuxcontainers.org/incus/docs/main/rest-api/#return-values
 type envelope struct {
-	Type      string          `json:"type"` // sync, async or error
+	Type      string          `json:"type"`      // sync, async or error
+	Operation string          `json:"operation"` // of async: the URI of what goes on
 	ErrorCode int             `json:"error_code"`
 	Error     string          `json:"error"`
 	Metadata  json.RawMessage `json:"metadata"`
@@ -187,7 +194,7 @@ func (e *answerError) Unwrap() error {
 		// Incus 6.0.4 says 500 "User does not have permissions for project"
 		// on lists of networks, and 403 elsewhere.
 		return sources.ErrDenied
-	case e.code >= 500:
+	case e.code >= 500 && !validation.MatchString(e.text):
 		return sources.ErrUnreachable
 	}
 	return nil
@@ -220,13 +227,14 @@ func decode(status int, body []byte, into any) error {
 
 // requestError is a request that brought no usable answer.
 type requestError struct {
+	verb   string // what was done with target; "" is read
 	target string
 	cause  error
 	advice string // what to do about it; "" where only trying again helps
 }
 
 func (e *requestError) Error() string {
-	text := "read " + e.target + ": " + e.cause.Error()
+	text := cmp.Or(e.verb, "read") + " " + e.target + ": " + e.cause.Error()
 	if e.advice != "" {
 		text += "; " + e.advice
 	}

@@ -152,10 +152,12 @@ func (f instanceFact) allocation() (ipam.Allocation, error) {
 
 // nic is a network interface of an instance.
 type nic struct {
-	network   string // the managed network, "" where none is named
-	parent    string // the bridge of the host, which may be a managed network
-	kind      string // nictype: "" (given by the network), bridged, routed …
-	mac       string // "" until the server has made one up
+	device    string            // the device's name
+	config    map[string]string // the device's keys, profiles included
+	network   string            // the managed network, "" where none is named
+	parent    string            // the bridge of the host, which may be a managed network
+	kind      string            // nictype: "" (given by the network), bridged, routed …
+	mac       string            // "" until the server has made one up
 	addresses []string
 }
 
@@ -166,7 +168,7 @@ func (i instance) nics() []nic {
 		if device["type"] != "nic" {
 			continue
 		}
-		n := nic{network: device["network"], kind: device["nictype"], mac: strings.ToLower(device["hwaddr"])}
+		n := nic{device: name, config: device, network: device["network"], kind: device["nictype"], mac: strings.ToLower(device["hwaddr"])}
 		if n.kind == "bridged" {
 			n.parent = device["parent"]
 		}

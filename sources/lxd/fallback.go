@@ -80,6 +80,9 @@ func (r *reading) readListeners(ctx context.Context, v view, kind, collection st
 	}
 	for _, l := range list {
 		r.addRow(v.network.listenerRow(l, kind))
+		if r.survey && kind == typeForward {
+			r.addForward(forward{network: v.network, listener: l})
+		}
 	}
 	return nil
 }

@@ -13,11 +13,11 @@ import (
 // readInstances reads the instances where they are needed: to find the
 // networks of shared projects' instances and to name the holders of their
 // leases, for the static addresses on OVN networks, and for those of routed
-// NICs. It reads no state (recursion=1): a stopped instance's devices say as
+// NICs; and for a Survey, always. It reads no state (recursion=1): a stopped instance's devices say as
 // much, and state would make the server ask every running instance.
 func (r *reading) readInstances(ctx context.Context) error {
 	shared := slices.ContainsFunc(r.projects, func(p project) bool { return p.shared() && p.instances() })
-	if !shared && !r.options.RoutedNICs && !r.anyOVN() {
+	if !shared && !r.options.RoutedNICs && !r.anyOVN() && !r.survey {
 		return nil
 	}
 	var list []instance

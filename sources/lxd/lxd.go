@@ -1,4 +1,6 @@
-// Package lxd reads what an Incus or LXD server hands out. Both speak the
+// Package lxd reads what an Incus or LXD server hands out, and has it hold
+// addresses for others: as static addresses of instances' interfaces, and as
+// forwards without ports. Both speak the
 // same API; what differs is told apart by the API extensions that GET /1.0
 // lists, never by name or version.
 //
@@ -24,6 +26,13 @@
 // project sees it; one for the leases of a network on which one address stands
 // with two instances, to tell the lease from the static address.
 //
+// A Survey asks once more for the instances, unless they were read anyway, and
+// once for the forwards of each network that has any. A reservation for an
+// instance takes four requests, and one more for each project without networks
+// of its own that has instances on the network; one for nobody takes two, or
+// three and those where it lies in a subnet. A release takes two, and one for
+// each of the instance's profiles up to the one that has the interface.
+//
 // Watch keeps one connection of its own, over which the server tells of
 // changes, and asks for no lists.
 package lxd
@@ -46,9 +55,10 @@ type Source struct {
 }
 
 var (
-	_ sources.Source  = (*Source)(nil)
-	_ sources.Checker = (*Source)(nil)
-	_ sources.Watcher = (*Source)(nil)
+	_ sources.Source   = (*Source)(nil)
+	_ sources.Checker  = (*Source)(nil)
+	_ sources.Watcher  = (*Source)(nil)
+	_ sources.Reserver = (*Source)(nil)
 )
 
 // Open makes a source. It reads the files that the options name and connects
@@ -72,32 +82,33 @@ func Open(o Options) (*Source, error) {
 func (s *Source) Snapshot(ctx context.Context) (sources.Snapshot, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
 	defer cancel()
-	snapshot, err := s.snapshot(ctx)
+	r, err := s.read(ctx, false)
 	if err != nil {
 		return sources.Snapshot{}, fmt.Errorf("snapshot of %s: %w", s.client.url, err)
 	}
-	return snapshot, nil
+	return r.snapshot(), nil
 }
 
-func (s *Source) snapshot(ctx context.Context) (sources.Snapshot, error) {
+// read reads the server once; for a Survey also what it holds for others.
+func (s *Source) read(ctx context.Context, survey bool) (*reading, error) {
 	about, err := s.client.server(ctx)
 	if err != nil {
-		return sources.Snapshot{}, err
+		return nil, err
 	}
-	r := &reading{client: s.client, options: s.options, server: about, networks: map[networkID]network{}}
+	r := &reading{client: s.client, options: s.options, server: about, survey: survey, networks: map[networkID]network{}}
 	for _, step := range []func(context.Context) error{
-		r.readScope, r.readProjects, r.readLists, r.readInstances, r.readSharedLeases, r.resolve, r.readContested,
+		r.readScope, r.readProjects, r.readLists, r.readInstances, r.readSharedLeases, r.resolve, r.readContested, r.readForwards,
 	} {
 		if err := step(ctx); err != nil {
-			return sources.Snapshot{}, err
+			return nil, err
 		}
 		// A step notes as missing what it could not read. That is no answer to
 		// a caller who has gone.
 		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOutOfTime) {
-			return sources.Snapshot{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	return r.snapshot(), nil
+	return r, nil
 }
 
 // server reads GET /1.0, which also answers clients that are not trusted.

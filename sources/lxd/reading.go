@@ -21,6 +21,7 @@ type reading struct {
 	client  *client
 	options Options
 	server  server
+	survey  bool // what is held for others is read too
 
 	projects []project // in scope, those that could not be read taken out
 	roster   *roster   // nil unless the instances are needed
@@ -32,6 +33,8 @@ type reading struct {
 	hidden   []ipam.Allocation     // networks out of scope whose configuration is not shown
 	networks map[networkID]network // the managed ones
 	missing  []sources.Missing
+	forwards []forward // of a Survey
+	crowd    []string  // visible projects with instances on the default project's networks
 }
 
 // all reports whether every project is read, so that one list may cover all.
@@ -124,6 +127,11 @@ func (r *reading) readProjects(ctx context.Context) error {
 	var visible []project
 	if err := r.client.get(ctx, at("projects"), url.Values{"recursion": {"1"}}, &visible); err != nil {
 		return err
+	}
+	for _, p := range visible {
+		if p.shared() && p.instances() {
+			r.crowd = append(r.crowd, p.Name)
+		}
 	}
 	if r.all() {
 		r.projects = visible

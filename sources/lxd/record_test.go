@@ -53,6 +53,10 @@ func TestRecord(t *testing.T) {
 		mustSnapshot(t, mustOpen(t, at, func(o *lxd.Options) { o.Projects = []string{p} }))
 	}
 	mustSnapshot(t, mustOpen(t, at, func(o *lxd.Options) { o.Projects = real.projects(t) }))
+	mustSurvey(t, mustOpen(t, at))
+	for _, p := range real.projects(t) {
+		mustSurvey(t, mustOpen(t, at, func(o *lxd.Options) { o.Projects = []string{p} }))
+	}
 	_, err := mustOpen(t, at, func(o *lxd.Options) { o.Projects = []string{"nope"} }).Snapshot(t.Context())
 	require.Error(t, err)
 	mustOpen(t, at).Check(t.Context())

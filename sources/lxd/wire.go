@@ -99,13 +99,19 @@ type lease struct {
 // listener is an element of GET /1.0/networks/NAME/forwards?recursion=1 and
 // of the same list of load balancers.
 type listener struct {
-	Address string `json:"listen_address"`
+	Address     string            `json:"listen_address"`
+	Description string            `json:"description"`
+	Config      map[string]string `json:"config"`
+	Ports       []struct {
+		Target string `json:"target_address"` // of a forward
+	} `json:"ports"`
 }
 
 // instance is an element of GET /1.0/instances?recursion=1.
 type instance struct {
 	Name    string                       `json:"name"`
 	Project string                       `json:"project"`
+	Status  string                       `json:"status"` // Running, Stopped, Frozen …
 	Config  map[string]string            `json:"expanded_config"`
 	Devices map[string]map[string]string `json:"expanded_devices"`
 }

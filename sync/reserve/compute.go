@@ -11,7 +11,7 @@ import (
 // Compute plans the way back by the truth table of the package comment. It is
 // total and asks nobody but the sources' Consider.
 func Compute(in Input) Proposal {
-	c := &computation{Proposal: Proposal{wishes: map[key]wish{}, held: map[key]ipam.Reservation{}}, notes: map[int]Note{}, extra: map[string]*plan.Summary{}, otherwise: map[key]bool{}}
+	c := &computation{Proposal: Proposal{wishes: map[key]wish{}, held: map[key]ipam.Reservation{}}, notes: map[int]Note{}, extra: map[string]*plan.Summary{}}
 	for _, n := range in.Ledger.Notes {
 		c.notes[n.Row] = n
 	}
@@ -36,8 +36,6 @@ type computation struct {
 	aside   []plan.Held // what the planner does not get to see
 	extra   map[string]*plan.Summary
 	notes   map[int]Note
-
-	otherwise map[key]bool // ours, but asked for otherwise
 }
 
 // source goes through what is asked of one source, and then through what it
@@ -110,34 +108,55 @@ func (c *computation) place(s *site, row ipam.Stored, asked ipam.Reservation, ho
 	}
 	ours := slices.IndexFunc(at, func(i int) bool { return s.ours(s.Held[i]) })
 	if ours >= 0 {
-		h := s.Held[at[ours]]
-		c.own(s, h) // to be released
-		s.met[at[ours]] = true
-		place := c.current[len(c.current)-1].Place
-		c.otherwise[key{s.Owner, place}] = true
-		change := plan.Change{Action: plan.Create, Reason: plan.AskedFor, Owner: s.Owner, After: s.record(row.Place.VRF, asked)}
-		c.aside = append(c.aside, plan.Held{Reason: plan.AskedOtherwise, Change: change, Note: "held for " + whom(h) + " so far, which is released first"})
+		c.replace(s, row, asked, at[ours], hold)
 		return
 	}
 	if len(at) > 0 {
 		hold(plan.Taken, "held for "+whom(s.Held[at[0]]))
 		return
 	}
+	asked.Ref = s.moving(asked)
 	completed, err := s.Consider(asked)
 	if err != nil {
 		hold(plan.Impossible, err.Error())
 		return
 	}
-	completed.Addr, completed.Network, completed.Mark = asked.Addr, asked.Network, s.Owner
+	c.want(s, row, asked, completed, hold)
+}
+
+// replace decides on a row that may ask for another user than the one for whom
+// its address is held. Who it is only the source can tell: used_by may name a
+// reservation that is gone.
+func (c *computation) replace(s *site, row ipam.Stored, asked ipam.Reservation, i int, hold func(plan.Reason, string)) {
+	h := s.Held[i]
+	asked.Ref = h.Ref
+	completed, err := s.Consider(asked)
+	switch {
+	case err != nil:
+		hold(plan.Impossible, err.Error()) // and what is held stays
+	case completed.MAC == h.MAC && completed.For == h.For:
+		c.meet(s, i)
+	default:
+		if c.want(s, row, asked, completed, hold) {
+			s.met[i] = true
+			c.own(s, h)
+		}
+	}
+}
+
+// want claims what a row asks for, unless that was refused before.
+func (c *computation) want(s *site, row ipam.Stored, asked, completed ipam.Reservation, hold func(plan.Reason, string)) bool {
+	completed.Addr, completed.Network, completed.Mark, completed.Ref = asked.Addr, asked.Network, s.Owner, ""
 	w := wish{Reservation: completed, row: row, tried: s.fingerprint(row, completed)}
 	if n, ok := c.notes[row.ID]; ok && n.Tried == w.tried {
 		hold(plan.TriedBefore, n.Text)
-		return
+		return false
 	}
 	record := s.record(row.Place.VRF, completed)
 	c.wishes[key{s.Owner, record.Place}] = w
 	c.extra[s.Owner].Claims-- // the planner counts it
 	c.claims = append(c.claims, ipam.Claim{Record: record})
+	return true
 }
 
 // meet counts a row whose reservation is held already.
@@ -185,9 +204,6 @@ func (c *computation) name() {
 func (c *computation) reword(change *plan.Change, words map[plan.Reason]plan.Reason) {
 	if word, ok := words[change.Reason]; ok {
 		change.Reason = word
-	}
-	if change.Action == plan.Delete && c.otherwise[key{change.Owner, change.Before.Place}] {
-		change.Reason = plan.AskedOtherwise
 	}
 }
 

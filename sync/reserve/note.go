@@ -3,11 +3,23 @@ package reserve
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"allocsync/ipam"
 	"allocsync/sync/apply"
 	"allocsync/sync/plan"
 )
+
+// maxText is how long the Text of a note may be, in bytes: a ledger that cuts it
+// off would find it changed in each pass.
+const maxText = 2000
+
+func clipped(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
+}
 
 // Notes says what has to be noted of the rows that ask, after a run: what keeps
 // a reservation from being made that is not known yet, and with an empty Text
@@ -25,13 +37,13 @@ func Notes(p Proposal, outcomes []apply.Outcome, book Book) []Note {
 			now[w.row.ID] = Note{Owner: h.Change.Owner, Row: w.row.ID, Text: h.Note, Tried: w.tried}
 		case plan.Incomplete, plan.NoLedger, plan.NotAllowed, plan.AskedOtherwise: // passes by itself, or is known
 		default:
-			now[w.row.ID] = Note{Owner: h.Change.Owner, Row: w.row.ID, Text: string(h.Reason) + ": " + h.Note}
+			now[w.row.ID] = Note{Owner: h.Change.Owner, Row: w.row.ID, Text: clipped(string(h.Reason) + ": " + h.Note)}
 		}
 	}
 	for _, o := range outcomes {
 		w, ok := p.wishes[key{o.Change.Owner, o.Change.After.Place}]
 		if ok && o.Status == apply.Refused && o.Change.Action != plan.Delete {
-			now[w.row.ID] = Note{Owner: o.Change.Owner, Row: w.row.ID, Text: o.Detail, Tried: w.tried}
+			now[w.row.ID] = Note{Owner: o.Change.Owner, Row: w.row.ID, Text: clipped(o.Detail), Tried: w.tried}
 		}
 	}
 	return differences(p, now, book.Notes)

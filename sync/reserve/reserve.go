@@ -23,7 +23,7 @@
 //	---------------------------|--------------------------|------------------------------------------
 //	nothing                    | an address               | reserve
 //	ours, as asked for         | an address               | nothing
-//	ours, for another user     | an address               | release; what is asked for waits for it
+//	ours, for another user     | an address               | change: release, then reserve
 //	somebody else's, as asked  | an address               | nothing; it is never released
 //	somebody else's, otherwise | an address               | hold: taken
 //	ours                       | nothing; source and      | release

@@ -49,9 +49,7 @@ type Result struct {
 // ends, what is under way is brought to its end, and the rest is skipped.
 func (r Runner) Run(ctx context.Context, p Proposal, approved []plan.Change) Result {
 	x := &run{Runner: r, ctx: ctx, proposal: p, out: make([]apply.Outcome, len(approved)), filled: make([]plan.Change, len(approved)), made: make([]ipam.Reservation, len(approved))}
-	if err := r.Ledger.Change(p.Adopt, p.Forget); err != nil {
-		x.stop(fmt.Errorf("write the ledger of reservations: %w", err))
-	}
+	x.record(p.Adopt, p.Forget)
 	owners := map[string][]int{}
 	for i, c := range approved {
 		x.out[i] = apply.Outcome{Change: c, Status: apply.Skipped}
@@ -110,34 +108,93 @@ func (x *run) over() bool {
 	return x.err != nil || x.ctx.Err() != nil
 }
 
-// source carries out the changes of one source, by their indexes.
+// source carries out the changes of one source, by their indexes: what is to be
+// given up first.
 func (x *run) source(desk sources.Desk, changes []int) {
-	slices.SortStableFunc(changes, func(i, j int) int { return int(x.out[j].Change.Action) - int(x.out[i].Change.Action) })
-	for _, action := range []plan.Action{plan.Delete, plan.Update, plan.Create} {
-		of := slices.DeleteFunc(slices.Clone(changes), func(i int) bool { return x.out[i].Change.Action != action })
-		for some := range slices.Chunk(of, batch) {
-			if desk == nil || x.over() {
-				return
-			}
-			x.batch(desk, some)
+	if desk == nil {
+		return
+	}
+	is := func(actions ...plan.Action) []int {
+		return slices.DeleteFunc(slices.Clone(changes), func(i int) bool { return !slices.Contains(actions, x.out[i].Change.Action) })
+	}
+	x.batches(is(plan.Delete, plan.Update), func(some []int) { x.releases(desk, some) })
+	wanted := slices.DeleteFunc(is(plan.Update, plan.Create), func(i int) bool { return x.out[i].Status != apply.Skipped })
+	x.batches(wanted, func(some []int) { x.reserves(desk, some) })
+}
+
+func (x *run) batches(changes []int, do func([]int)) {
+	for some := range slices.Chunk(changes, batch) {
+		if x.over() {
+			return
 		}
+		do(some)
 	}
 }
 
-// batch notes what is about to be made, makes it, and notes what was made.
-func (x *run) batch(desk sources.Desk, changes []int) {
-	var intents []Entry
-	for _, i := range changes {
-		if e, ok := x.intent(x.out[i].Change); ok {
-			intents = append(intents, e)
+// releases gives reservations up, and forgets those that are gone.
+func (x *run) releases(desk sources.Desk, changes []int) {
+	var gone []Entry
+	x.each(changes, func(ctx context.Context, i int) {
+		c := x.out[i].Change
+		held := x.proposal.held[key{c.Owner, c.Before.Place}]
+		if err := desk.Release(ctx, held); err != nil {
+			x.failed(i, err)
+			return
 		}
+		if c.Action == plan.Delete {
+			x.out[i].Status = apply.Done
+		} else {
+			x.out[i].Detail = "released, and not reserved anew; the next pass does"
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		gone = append(gone, Entry{Owner: c.Owner, Wish: held})
+	})
+	x.record(nil, gone)
+}
+
+// reserves notes what is about to be made, makes it, and notes what was made.
+func (x *run) reserves(desk sources.Desk, changes []int) {
+	intents := make(map[int]Entry, len(changes))
+	var list []Entry
+	for _, i := range changes {
+		intents[i] = x.intent(x.out[i].Change)
+		list = append(list, intents[i])
 	}
-	if err := x.Ledger.Change(intents, nil); err != nil {
-		x.stop(fmt.Errorf("write the ledger of reservations: %w", err))
+	if !x.record(list, nil) {
 		return
 	}
-	var mu sync.Mutex
-	var put, forget []Entry
+	var made, refused []Entry
+	x.each(changes, func(ctx context.Context, i int) {
+		e := intents[i]
+		held, err := desk.Reserve(ctx, e.Wish)
+		if err == nil && (held.Addr != e.Wish.Addr || held.Network != e.Wish.Network) {
+			err = fmt.Errorf("the source was asked to hold %s and says that it holds %s", e.Wish, held)
+		}
+		if err == nil {
+			x.succeeded(i, held)
+		} else {
+			x.failed(i, err)
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		switch {
+		case err == nil:
+			held.InUse = "" // of the moment
+			e.Wish, e.Made = held, true
+			made = append(made, e)
+		case !unsure(err): // else the intent stays: it may be held by now
+			refused = append(refused, e)
+		}
+	})
+	// Where this cannot be written the intents stand there, and the next pass
+	// finds out what was made.
+	x.record(made, refused)
+}
+
+// each does something for every change, some side by side. Once the run is told
+// to stop, it begins no more.
+func (x *run) each(changes []int, do func(context.Context, int)) {
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, i := range changes {
@@ -145,24 +202,34 @@ func (x *run) batch(desk sources.Desk, changes []int) {
 			if x.ctx.Err() != nil {
 				return nil
 			}
-			made, gone := x.one(desk, i)
-			mu.Lock()
-			put, forget = append(put, made...), append(forget, gone...)
-			mu.Unlock()
-			x.progress()
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), callTime)
+			defer cancel()
+			do(ctx, i)
+			x.progress(i)
 			return nil
 		})
 	}
 	_ = group.Wait() // no function returns an error
-	if err := x.Ledger.Change(put, forget); err != nil {
-		// The intents stand there: the next pass finds out what was made.
-		x.stop(fmt.Errorf("write the ledger of reservations: %w", err))
-	}
 }
 
-func (x *run) progress() {
+// record writes the ledger, and ends the run where that cannot be done.
+func (x *run) record(put, forget []Entry) bool {
+	if len(put)+len(forget) == 0 {
+		return true
+	}
+	if err := x.Ledger.Change(put, forget); err != nil {
+		x.stop(fmt.Errorf("write the ledger of reservations: %w", err))
+		return false
+	}
+	return true
+}
+
+func (x *run) progress(i int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.out[i].Status == apply.Skipped { // the first half of an update
+		return
+	}
 	x.done++
 	if x.Progress != nil {
 		x.Progress(x.done, len(x.out))
@@ -170,55 +237,14 @@ func (x *run) progress() {
 }
 
 // intent is the entry of what a change is about to make.
-func (x *run) intent(c plan.Change) (Entry, bool) {
-	if c.Action == plan.Delete {
-		return Entry{}, false
-	}
+func (x *run) intent(c plan.Change) Entry {
 	w := x.proposal.wishes[key{c.Owner, c.After.Place}]
-	return Entry{Owner: c.Owner, Wish: w.Reservation, VRF: c.After.Place.VRF, Row: w.row.ID, Since: x.Now()}, true
+	return Entry{Owner: c.Owner, Wish: w.Reservation, VRF: c.After.Place.VRF, Row: w.row.ID, Since: x.Now()}
 }
 
-// one carries out one change, and returns what the ledger has to say of it.
-func (x *run) one(desk sources.Desk, i int) (put, forget []Entry) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), callTime)
-	defer cancel()
-	c := x.out[i].Change
-	if c.Action != plan.Create {
-		held := x.proposal.held[key{c.Owner, c.Before.Place}]
-		if err := desk.Release(ctx, held); err != nil {
-			x.failed(i, err)
-			if e, ok := x.intent(c); ok {
-				forget = append(forget, e)
-			}
-			return nil, forget
-		}
-		forget = append(forget, Entry{Owner: c.Owner, Wish: held})
-	}
-	if c.Action == plan.Delete {
-		x.out[i].Status = apply.Done
-		return nil, forget
-	}
-	e, _ := x.intent(c)
-	made, err := desk.Reserve(ctx, e.Wish)
-	if err == nil && (made.Addr != e.Wish.Addr || made.Network != e.Wish.Network) {
-		err = fmt.Errorf("the source was asked to hold %s and says that it holds %s", e.Wish, made)
-	}
-	if err != nil {
-		x.failed(i, err)
-		if unsure(err) {
-			return nil, forget // the intent stays: it may be held by now
-		}
-		return nil, append(forget, e)
-	}
-	e.Wish, e.Made = made, true
-	e.Wish.InUse = "" // of the moment
-	x.out[i].Status, x.made[i] = apply.Done, made
-	x.fill(i, made)
-	return []Entry{e}, forget
-}
-
-// fill prepares what the row that asked has to say of its reservation.
-func (x *run) fill(i int, made ipam.Reservation) {
+// succeeded notes what was made, and what the row that asked has to say of it.
+func (x *run) succeeded(i int, made ipam.Reservation) {
+	x.out[i].Status, x.out[i].Detail, x.made[i] = apply.Done, "", made
 	c := x.out[i].Change
 	row := x.proposal.wishes[key{c.Owner, c.After.Place}].row
 	x.out[i].ID = row.ID

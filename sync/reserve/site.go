@@ -53,7 +53,28 @@ func (s *site) entryOf(network ipam.UsedBy, addr netip.Addr) (Entry, bool) {
 // ours reports whether a reservation was made here and is still what was made.
 func (s *site) ours(h ipam.Reservation) bool {
 	e, known := s.entryOf(h.Network, h.Addr)
-	return known && (h.Unmarkable || h.Mark == s.Owner) && e.Wish.MAC == h.MAC && e.Wish.For == h.For
+	switch {
+	case !known || !h.Unmarkable && h.Mark != s.Owner || e.Wish.MAC != h.MAC:
+		return false
+	case h.MAC != "" && e.Wish.For == "":
+		return true // a node with this MAC, if there is one now, came later
+	case h.MAC != "":
+		return e.Wish.For == h.For
+	}
+	return e.Wish.For == h.For && (!e.Made || e.Wish.Ref == h.Ref)
+}
+
+// moving finds a reservation of ours for the same MAC or user of which no row
+// asks for the address any more: the one that is to be had elsewhere.
+func (s *site) moving(asked ipam.Reservation) ipam.UsedBy {
+	for _, h := range s.Held {
+		same := asked.MAC != "" && asked.MAC == h.MAC || asked.For != "" && (asked.For == h.For || asked.For == h.Ref)
+		wanted := slices.ContainsFunc(s.rows, func(r ipam.Stored) bool { return r.Place.Prefix.Addr() == h.Addr })
+		if same && !wanted && h.Network == asked.Network && s.ours(h) {
+			return h.Ref
+		}
+	}
+	return ""
 }
 
 // heldAt lists what is held of the network and address that r names, by index.

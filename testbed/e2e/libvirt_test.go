@@ -60,6 +60,7 @@ func TestLibvirt(t *testing.T) {
 		{"interrupted while a daemon is frozen", testInterruptFrozen},
 		{"every transport, and nothing is changed", testTransports},
 		{"serve follows events", testServeEvents},
+		{"an address reserved in NetBox", testReserve},
 	} {
 		t.Run(c.name, c.run)
 	}

@@ -128,6 +128,15 @@ func TestReserveAtIncus(t *testing.T) {
 		require.True(t, strings.HasPrefix(l.incus.must("config", "get", web, "user.allocsync.eth0.ipv4"), l.owner("lab")+" "), "marked")
 	})
 	l.step("nothing more to do", func() { l.mustInStep() })
+	l.step("the row is given another address, and back", func() {
+		for _, host := range []int{42, 40} {
+			l.netbox.must(t, "PATCH", wish.path(), object{"address": a.v4(host) + "/24"})
+			l.mustPass("it moves", func() bool { return l.incus.static(web) == a.v4(host) })
+		}
+		require.Equal(t, wish.ID, l.rows().by()[a.v4(40)+"/24"].ID)
+		require.Empty(t, l.journal(wish.ID), "no conflict on the way")
+		l.mustInStep()
+	})
 	l.step("the instance gets it", func() {
 		l.incus.must("start", web)
 		mustBecome(t, 30*time.Second, "the address in the instance", func() bool { return l.incus.has(web, a.v4(40)) })

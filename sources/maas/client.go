@@ -1,0 +1,175 @@
+package maas
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"allocsync/sources"
+)
+
+// maxParallel is how many requests one source has under way at once.
+const maxParallel = 6
+
+// client speaks MAAS's API 2.0. It never waits and never asks again by itself.
+// It is safe for concurrent use.
+type client struct {
+	rest    *resty.Client
+	url     string // as the configuration writes it
+	path    string // where the operations are, for messages: /MAAS/api/2.0/
+	key     *credentials
+	timeout time.Duration
+	slots   chan struct{} // holds one element for each request under way
+}
+
+func newClient(o Options) (*client, error) {
+	key, err := parseKey(o.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	config, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(o.base())
+	if err != nil {
+		return nil, errURL
+	}
+	c := &client{url: strings.TrimRight(o.URL, "/"), path: base.Path, key: key, timeout: o.Timeout, slots: make(chan struct{}, maxParallel)}
+	c.rest = resty.NewWithClient(&http.Client{
+		// No proxy from the environment: what a source does is in its configuration.
+		Transport: &http.Transport{
+			TLSClientConfig:        config,
+			MaxIdleConnsPerHost:    maxParallel,
+			IdleConnTimeout:        30 * time.Second,
+			TLSHandshakeTimeout:    10 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		// The key goes to the server that is configured and to no other.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}).
+		SetBaseURL(strings.TrimRight(o.base(), "/")).
+		SetResponseBodyLimit(o.MaxBytes).
+		SetDisableWarn(true).
+		SetLogger(silence{}).
+		SetHeader("Accept", "application/json").
+		SetHeader("User-Agent", "allocsync")
+	return c, nil
+}
+
+// silence is a logger that says nothing: errors are returned, not logged.
+type silence struct{}
+
+func (silence) Errorf(string, ...any) {}
+func (silence) Warnf(string, ...any)  {}
+func (silence) Debugf(string, ...any) {}
+
+// question is one request. Its path is that below the API's, such as
+// "subnets/3/", and may have a query.
+type question struct {
+	method string
+	path   string
+	form   url.Values // of a POST
+}
+
+func reading(path string) question { return question{method: http.MethodGet, path: path} }
+
+func writing(path string, form url.Values) question {
+	return question{method: http.MethodPost, path: path, form: form}
+}
+
+func deleting(path string) question { return question{method: http.MethodDelete, path: path} }
+
+// verb names what the question does, for messages.
+func (q question) verb() string {
+	switch q.method {
+	case http.MethodPost:
+		return "write"
+	case http.MethodDelete:
+		return "delete"
+	}
+	return "read"
+}
+
+// ask puts the answer into the value that into points to; nil takes any. Its
+// error is a *requestError: the cause is found with errors.Is and errors.As,
+// and the text says what to do about it.
+func (c *client) ask(ctx context.Context, q question, into any) error {
+	if err := c.send(ctx, q, into); err != nil {
+		return &requestError{doing: q.verb() + " " + c.path + q.path, cause: err, advice: c.advice(err)}
+	}
+	return nil
+}
+
+func (c *client) send(ctx context.Context, q question, into any) error {
+	if ctx.Err() != nil {
+		return c.ended(ctx)
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return c.ended(ctx)
+	}
+	request := c.rest.R().SetContext(ctx).SetHeader("Authorization", c.key.header(time.Now()))
+	if q.form != nil {
+		request.SetFormDataFromValues(q.form)
+	}
+	answer, err := request.Execute(q.method, "/"+q.path)
+	if err != nil {
+		if ctx.Err() != nil {
+			return c.ended(ctx)
+		}
+		return reached(err)
+	}
+	if status := answer.StatusCode(); status < 200 || status > 299 {
+		return c.refusal(answer)
+	}
+	return decode(answer.Body(), into)
+}
+
+// ended says why a request ended with its context: because the configured time
+// was over, or because the caller no longer wants the answer.
+func (c *client) ended(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errOutOfTime) {
+		return fmt.Errorf("%w: no answer within %s", sources.ErrUnreachable, c.timeout)
+	}
+	return ctx.Err()
+}
+
+// errOutOfTime is the cause with which a context ends when the source's own
+// timeout is over, to tell it from a deadline of the caller's.
+var errOutOfTime = errors.New("the source's timeout is over")
+
+// bounded limits what is done with the source's own timeout.
+func (c *client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.timeout, errOutOfTime)
+}
+
+// reached wraps an error of the transport in the sentinel that fits.
+func reached(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // the request is named by requestError
+	}
+	return fmt.Errorf("%w: %w", sources.ErrUnreachable, err)
+}
+
+func decode(body []byte, into any) error {
+	if into == nil {
+		return nil
+	}
+	if text := strings.TrimSpace(string(body[:min(len(body), 64)])); text == "null" || text == "" {
+		return fmt.Errorf("%w: the answer is empty", sources.ErrUnreachable)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: the answer is not what the API promises: %w", sources.ErrUnreachable, err)
+	}
+	return nil
+}
