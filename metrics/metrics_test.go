@@ -57,7 +57,8 @@ func newFilled(tb testing.TB) *metrics.Metrics {
 	m.Next(at(900))
 	m.Watcher("lab", true)
 	m.Pass(metrics.Pass{Start: at(0), End: at(2), Trigger: "webhook", Outcome: "over limits", Sources: []metrics.Source{
-		{Name: "lab", Answer: "complete", Allocations: 10, Rows: 9, InStep: 5, Created: 1, Updated: 2, Deleted: 3, Held: 4, Took: 1500 * time.Millisecond},
+		{Name: "lab", Answer: "complete", Allocations: 10, Rows: 9, InStep: 5, Created: 1, Updated: 2, Deleted: 3, Held: 4, Took: 1500 * time.Millisecond,
+			Reserves: true, Reservations: metrics.Reservations{Asked: 8, Unmet: 2, Own: 6, Reserved: 3, Changed: 1, Released: 5, Failed: 2}},
 		{Name: "prod", Answer: "incomplete", OverLimits: true, Allocations: 100, Rows: 90, Failed: 7},
 	}})
 	m.Requests(map[metrics.Request]uint64{{Method: "GET", Outcome: "ok"}: 12, {Method: "PATCH", Outcome: "refused"}: 1})
@@ -72,6 +73,7 @@ func TestAPass(t *testing.T) {
 		`allocsync_source_allocations{source="prod"} 100`,
 		`allocsync_source_answered{source="lab"} 1`,
 		`allocsync_source_answered{source="prod"} 1`,
+		`allocsync_source_asked_reservations{source="lab"} 8`,
 		`allocsync_source_changes_total{action="create",source="lab"} 1`,
 		`allocsync_source_changes_total{action="create",source="prod"} 0`,
 		`allocsync_source_changes_total{action="delete",source="lab"} 3`,
@@ -80,6 +82,7 @@ func TestAPass(t *testing.T) {
 		`allocsync_source_changes_total{action="update",source="prod"} 0`,
 		`allocsync_source_complete{source="lab"} 1`,
 		`allocsync_source_complete{source="prod"} 0`,
+		`allocsync_source_failed_reservations_total{source="lab"} 2`,
 		`allocsync_source_failed_rows_total{source="lab"} 0`,
 		`allocsync_source_failed_rows_total{source="prod"} 7`,
 		`allocsync_source_held_rows{source="lab"} 4`,
@@ -88,16 +91,21 @@ func TestAPass(t *testing.T) {
 		`allocsync_source_in_step_rows{source="prod"} 0`,
 		`allocsync_source_last_pass_timestamp_seconds{source="lab"} 1.8000000025e+09`,
 		`allocsync_source_last_pass_timestamp_seconds{source="prod"} 1.8000000025e+09`,
-		`allocsync_source_last_success_timestamp_seconds{source="lab"} 1.8000000025e+09`,
+		`allocsync_source_last_success_timestamp_seconds{source="lab"} 0`,
 		`allocsync_source_last_success_timestamp_seconds{source="prod"} 0`,
 		`allocsync_source_limit_trips_total{source="lab"} 0`,
 		`allocsync_source_limit_trips_total{source="prod"} 1`,
 		`allocsync_source_over_limits{source="lab"} 0`,
 		`allocsync_source_over_limits{source="prod"} 1`,
+		`allocsync_source_own_reservations{source="lab"} 6`,
 		`allocsync_source_owned_rows{source="lab"} 9`,
 		`allocsync_source_owned_rows{source="prod"} 90`,
 		`allocsync_source_read_duration_seconds{source="lab"} 1.5`,
 		`allocsync_source_read_duration_seconds{source="prod"} 0`,
+		`allocsync_source_reservation_changes_total{action="change",source="lab"} 1`,
+		`allocsync_source_reservation_changes_total{action="release",source="lab"} 5`,
+		`allocsync_source_reservation_changes_total{action="reserve",source="lab"} 3`,
+		`allocsync_source_unmet_reservations{source="lab"} 2`,
 		`allocsync_source_watcher_connected{source="lab"} 1`,
 	}, mustLines(t, m, "allocsync_source_"))
 	require.Equal(t, []string{`allocsync_passes_total{outcome="over_limits",trigger="webhook"} 1`}, mustLines(t, m, "allocsync_passes"))
@@ -146,6 +154,8 @@ func TestSuccess(t *testing.T) {
 		"no answer":   {func(s *metrics.Source) { *s = metrics.Source{Name: "lab", Answer: "none"} }, "partly", false, "9", "10"},
 		"over limits": {func(s *metrics.Source) { s.OverLimits = true }, "over limits", false, "9", "10"},
 		"rows fail":   {func(s *metrics.Source) { s.Failed = 1 }, "partly", false, "9", "10"},
+		"refused":     {func(s *metrics.Source) { s.Reserves, s.Reservations.Failed = true, 1 }, "partly", false, "9", "10"},
+		"reserved":    {func(s *metrics.Source) { s.Reserves, s.Reservations.Reserved = true, 1 }, "applied", true, "9", "10"},
 		"NetBox down": {func(s *metrics.Source) { s.Rows, s.Allocations = 0, 11 }, "failed", false, "9", "11"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +174,30 @@ func TestSuccess(t *testing.T) {
 			require.Equal(t, []string{`allocsync_source_allocations{source="lab"} ` + c.list}, mustLines(t, m, "allocsync_source_alloc"))
 		})
 	}
+}
+
+// What a source holds for NetBox is known of those that do, and stays while one
+// does not answer.
+func TestReservations(t *testing.T) {
+	m := metrics.New("dev")
+	m.Configure([]string{"lab"})
+	pass := func(s metrics.Source, outcome string) []string {
+		s.Name = "lab"
+		m.Pass(metrics.Pass{End: at(1), Outcome: outcome, Sources: []metrics.Source{s}})
+		return append(mustLines(t, m, "allocsync_source_unmet"), mustLines(t, m, "allocsync_source_reservation_changes_total{action=\"reserve\"")...)
+	}
+	unmet := func(n int) string { return fmt.Sprintf(`allocsync_source_unmet_reservations{source="lab"} %d`, n) }
+	made := func(n int) string {
+		return fmt.Sprintf(`allocsync_source_reservation_changes_total{action="reserve",source="lab"} %d`, n)
+	}
+	require.Empty(t, pass(metrics.Source{Answer: "complete"}, "in step"))
+	require.Equal(t, []string{unmet(0), made(0)}, pass(metrics.Source{Answer: "complete", Reserves: true}, "in step"))
+	require.Equal(t, []string{unmet(3), made(2)}, pass(metrics.Source{Answer: "complete", Reserves: true, Reservations: metrics.Reservations{Asked: 5, Unmet: 3, Reserved: 2}}, "applied"))
+	require.Equal(t, []string{unmet(3), made(2)}, pass(metrics.Source{Answer: "none", Reserves: true}, "partly"))
+	require.Equal(t, []string{unmet(3), made(2)}, pass(metrics.Source{Answer: "complete", Reserves: true}, "failed"))
+	m.Configure([]string{"other"})
+	require.Empty(t, mustLines(t, m, "allocsync_source_unmet"))
+	require.Empty(t, mustLines(t, m, "allocsync_source_reservation"))
 }
 
 // Waiting is not another trip over the limits.

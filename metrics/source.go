@@ -29,6 +29,19 @@ type Source struct {
 	Held        int
 	Failed      int // that were to be written and were not
 	Took        time.Duration
+
+	Reserves     bool // it holds addresses for NetBox; without it the rest says nothing
+	Reservations Reservations
+}
+
+// Reservations is what a pass found and did on the way back.
+type Reservations struct {
+	Asked int // rows in NetBox that ask for one
+	Unmet int // of these, how many are not held after the pass
+	Own   int // made from here and held after the pass
+
+	Reserved, Changed, Released int
+	Failed                      int // that were to be made, changed or released and were not
 }
 
 const (
@@ -41,7 +54,8 @@ const (
 type series struct {
 	success, attempt, answered, complete, took, allocations *prometheus.GaugeVec
 	rows, inStep, held, over, watcher                       *prometheus.GaugeVec
-	changes, failures, trips                                *prometheus.CounterVec
+	asked, unmet, own                                       *prometheus.GaugeVec
+	changes, failures, trips, reservations, unreserved      *prometheus.CounterVec
 }
 
 func newSeries(registry *prometheus.Registry) series {
@@ -70,6 +84,12 @@ func newSeries(registry *prometheus.Registry) series {
 		changes:     counter("changes_total", "Rows written for the source, by what was done.", "action"),
 		failures:    counter("failed_rows_total", "Rows that were to be written for the source and were not."),
 		trips:       counter("limit_trips_total", "How often changes of the source went over its limits."),
+
+		asked:        gauge("asked_reservations", "Rows in NetBox that ask the source for a reservation; absent where it holds none for NetBox."),
+		unmet:        gauge("unmet_reservations", "Rows whose reservation the source did not hold after the last pass, each with its reason in the report."),
+		own:          gauge("own_reservations", "Reservations at the source that were made from here."),
+		reservations: counter("reservation_changes_total", "Reservations changed at the source, by what was done.", "action"),
+		unreserved:   counter("failed_reservations_total", "Reservations that were to be changed at the source and were not."),
 	}
 }
 
@@ -87,10 +107,10 @@ func (s series) begin(name string) {
 }
 
 func (s series) forget(name string) {
-	for _, v := range []*prometheus.GaugeVec{s.success, s.attempt, s.answered, s.complete, s.took, s.allocations, s.rows, s.inStep, s.held, s.over, s.watcher} {
+	for _, v := range []*prometheus.GaugeVec{s.success, s.attempt, s.answered, s.complete, s.took, s.allocations, s.rows, s.inStep, s.held, s.over, s.watcher, s.asked, s.unmet, s.own} {
 		v.DeleteLabelValues(name)
 	}
-	for _, v := range []*prometheus.CounterVec{s.changes, s.failures, s.trips} {
+	for _, v := range []*prometheus.CounterVec{s.changes, s.failures, s.trips, s.reservations, s.unreserved} {
 		v.DeletePartialMatch(prometheus.Labels{"source": name})
 	}
 }
@@ -110,6 +130,12 @@ func (s series) pass(x Source, p Pass, before *memory) {
 	count(s.changes, x.Updated, "update")
 	count(s.changes, x.Deleted, "delete")
 	count(s.failures, x.Failed)
+	if x.Reserves {
+		count(s.reservations, x.Reservations.Reserved, "reserve")
+		count(s.reservations, x.Reservations.Changed, "change")
+		count(s.reservations, x.Reservations.Released, "release")
+		count(s.unreserved, x.Reservations.Failed)
+	}
 	if x.Answer == none {
 		return
 	}
@@ -121,11 +147,16 @@ func (s series) pass(x Source, p Pass, before *memory) {
 	gauge(s.inStep, float64(x.InStep))
 	gauge(s.held, float64(x.Held))
 	gauge(s.over, number(x.OverLimits))
+	if x.Reserves {
+		gauge(s.asked, float64(x.Reservations.Asked))
+		gauge(s.unmet, float64(x.Reservations.Unmet))
+		gauge(s.own, float64(x.Reservations.Own))
+	}
 	if x.OverLimits && !before.overLimits {
 		count(s.trips, 1)
 	}
 	before.overLimits = x.OverLimits
-	if x.Answer == complete && x.Failed == 0 && !x.OverLimits {
+	if x.Answer == complete && x.Failed+x.Reservations.Failed == 0 && !x.OverLimits {
 		gauge(s.success, seconds(p.End))
 	}
 }

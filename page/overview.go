@@ -209,7 +209,7 @@ func notes(v View) []note {
 	for _, s := range v.Sources {
 		if s.Answer == AnswerNone {
 			list = append(list, note{Owner: cmp.Or(s.Owner, s.Name), Title: "did not answer", Text: first(s.Reasons), Severe: true,
-				Advice: "Nothing of this source is created, updated or deleted until it answers."})
+				Advice: "Nothing of this source is created, updated or deleted until it answers." + s.also("Nothing is reserved there, and nothing released.")})
 		}
 	}
 	if p, failed := v.failed(); failed {
@@ -223,7 +223,7 @@ func notes(v View) []note {
 	for _, s := range v.Sources {
 		if s.Answer == AnswerIncomplete {
 			list = append(list, note{Owner: cmp.Or(s.Owner, s.Name), Title: "incomplete", Text: "Missing: " + first(s.Reasons),
-				Advice: "Nothing of this source is deleted until it answers in full."})
+				Advice: "Nothing of this source is deleted until it answers in full." + s.also("Nothing is released there.")})
 		}
 	}
 	for _, s := range v.Sources {
@@ -236,6 +236,14 @@ func notes(v View) []note {
 		list = append(list, note{Title: "Notice", Text: text})
 	}
 	return list
+}
+
+// also is a sentence more about a source that holds addresses for NetBox.
+func (s Source) also(text string) string {
+	if !s.Reserves {
+		return ""
+	}
+	return " " + text
 }
 
 // first is the first of some reasons, and how many more there are.
@@ -261,6 +269,8 @@ func (p Pass) sum() PassSource {
 		t.Deleted += s.Deleted
 		t.Held += s.Held
 		t.Failed += s.Failed
+		t.Reserved += s.Reserved
+		t.Released += s.Released
 	}
 	return t
 }

@@ -63,7 +63,7 @@ func (s *shown) mustApproved(tb testing.TB, want ...string) {
 
 // longNames is the sample with names that have nowhere to break.
 func longNames() page.View {
-	v := sample()
+	v := reserving()
 	for i := range v.Sources {
 		v.Sources[i].Name = strings.Repeat("n", 70)
 		v.Sources[i].Schedule = strings.Repeat("s", 70)
@@ -84,7 +84,7 @@ func longNames() page.View {
 // Every page loads without a complaint of the browser, on any screen, in the
 // light and in the dark, and none is wider than the screen.
 func TestChromiumLoads(t *testing.T) {
-	for name, v := range map[string]page.View{"sample": sample(), "long": longNames(), "empty": {}} {
+	for name, v := range map[string]page.View{"sample": sample(), "long": longNames(), "reserving": reserving(), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			s := newShown(t, v)
 			for _, width := range []int{1280, 961, 768, 360} {

@@ -26,9 +26,14 @@ var update = flag.Bool("update", false, "rewrite testdata")
 var proofs = regexp.MustCompile(`name="form" value="[^"]*"`)
 
 func TestGolden(t *testing.T) {
-	for name, path := range map[string]string{"overview": "/", "plan": "/plans/" + digest, "pass": "/passes/900", "search": "/search?q=10.40", "networks": "/networks"} {
+	for name, path := range map[string]string{"overview": "/", "plan": "/plans/" + digest, "pass": "/passes/900", "search": "/search?q=10.40", "networks": "/networks",
+		"reserving": "/", "reserving-pass": "/passes/900"} {
 		t.Run(name, func(t *testing.T) {
-			answer, body := get(t, page.New(approving(sample(), accept)), path)
+			v := sample()
+			if strings.HasPrefix(name, "reserving") {
+				v = reserving()
+			}
+			answer, body := get(t, page.New(approving(v, accept)), path)
 			require.Equal(t, http.StatusOK, answer.StatusCode)
 			body = proofs.ReplaceAllString(body, `name="form" value="PROOF"`)
 			file := filepath.Join("testdata", name+".html")
@@ -57,6 +62,7 @@ func TestHeadline(t *testing.T) {
 	}
 	for want, change := range map[string]func(*page.View){
 		"In step":                  func(*page.View) {},
+		"3 changes not done":       func(v *page.View) { v.Plan.Held, v.Plan.Changes = nil, reserving().Plan.Changes[:3] },
 		"In step, 3 held":          func(v *page.View) { v.Plan.Held = sampleHeld() },
 		"1 change not done":        func(v *page.View) { v.Plan.Held, v.Plan.Changes = sampleHeld(), sampleChanges() },
 		"A source answers in part": func(v *page.View) { v.Sources = sample().Sources[:2] },
@@ -76,6 +82,27 @@ func TestHeadline(t *testing.T) {
 			require.Equal(t, want, text(one(t, parsed(t, body), "h1")))
 		})
 	}
+}
+
+// What is asked of a source and not held stands at the source, and what cannot
+// be done with what is, in the words of that direction.
+func TestReservations(t *testing.T) {
+	h := page.New(approving(reserving(), accept))
+	_, body := get(t, h, "/")
+	root := parsed(t, body)
+	for _, want := range []string{
+		"reservations: 12 asked for, 1,100 ours", "reservations: 13 asked for, 3 not held, 1,101 ours", "2 reserved, 1 released",
+		"releasehwaddr 52:54:00:00:00:0a", "web9 runs", "taken at the source by somebody else 1",
+		"+ reserve Row #311 in NetBox", "± change", "− release", "asked for at another address in NetBox", "the source refuses",
+		"Nothing is reserved there, and nothing released.", "Nothing is released there.", "release 10.40.0.96/24 for /1.0/instances/web4 at dc1/lab",
+	} {
+		require.Contains(t, text(root), want)
+	}
+	require.Equal(t, "Needs a person", text(one(t, root, "h1")))
+	_, body = get(t, h, "/passes/900")
+	require.Contains(t, body, `complete</span><p><small>4 reserved, 2 released</small></p>`)
+	_, body = get(t, page.New(approving(sample(), accept)), "/")
+	require.NotRegexp(t, `(?i)reservation|reserved|release`, body, "no source holds any")
 }
 
 // At the first start there is nothing, and the page says so.
@@ -130,7 +157,7 @@ func FuzzHostile(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		v := sample()
+		v := reserving()
 		taint(reflect.ValueOf(&v).Elem(), s)
 		hits := sampleHits()
 		taint(reflect.ValueOf(&hits).Elem(), s)

@@ -114,6 +114,36 @@ func sampleTypes() []page.Type {
 	}
 }
 
+// reserving is the sample with sources that hold addresses for NetBox.
+func reserving() page.View {
+	v := sample()
+	for i := range v.Sources[:3] {
+		s := &v.Sources[i]
+		s.Reserves, s.AskedFor, s.Unmet, s.Ours, s.LastReserved, s.LastReleased = true, 12+i, 3*i, 1100+i, 2*i, i
+	}
+	of := func(action, address, user, reason string, fields ...page.Field) page.Change {
+		return page.Change{Owner: "dc1/lab", Action: action, Kind: page.KindAddress, Address: address, UsedBy: user, Reason: reason, Fields: fields}
+	}
+	mac := page.Field{Name: "hwaddr", New: "52:54:00:00:00:0a"}
+	v.Plan.Held = append([]page.Held{
+		{Change: of("release", "10.40.0.91/24", "/1.0/instances/web9?project=web", "in use at the source", mac), Note: "web9 runs",
+			Advice: "It is released once nobody uses it any more: stop its user, or give that another address. To keep it, ask for it again in NetBox."},
+		{Change: of("reserve", "10.40.0.90/24", "52:54:00:00:00:0a", "taken at the source by somebody else"), Note: "held for /1.0/instances/dns1",
+			Advice: "Somebody else has this address at the source, and what others reserved is never released from here."},
+	}, v.Plan.Held...)
+	refused := of("reserve", "10.40.0.92/24", "db3.example.org", "asked for in NetBox", mac)
+	refused.Status, refused.Detail, refused.RowID = "refused", "Reserved address is in the dynamic range: the source refuses", 311
+	waits := of("change", "10.40.0.94/24", "/1.0/instances/db1", "asked for at another address in NetBox", page.Field{Name: "address", Old: "10.40.0.93/24", New: "10.40.0.94/24"}, mac)
+	waits.Status = "not approved"
+	released := of("release", "10.40.0.95/24", "/1.0/instances/db2", "no longer asked for in NetBox")
+	released.Status = "failed"
+	v.Plan.Changes = append([]page.Change{refused, waits, released}, v.Plan.Changes...)
+	v.Pending[0].Changes = append([]string{"release 10.40.0.96/24 for /1.0/instances/web4 at dc1/lab: no longer asked for in NetBox"}, v.Pending[0].Changes...)
+	v.Passes[0].Sources[0].Reserved, v.Passes[0].Sources[0].Released = 4, 2
+	v.Passes[3].Sources[0].Reserved, v.Passes[3].Sources[0].Created, v.Passes[3].Sources[1].Updated = 1, 0, 0
+	return v
+}
+
 // big is far more than a page can show.
 func big() page.View {
 	v := sample()

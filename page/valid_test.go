@@ -13,11 +13,13 @@ import (
 
 // Every page is well formed and can be read without seeing it.
 func TestValid(t *testing.T) {
-	h := page.New(approving(sample(), accept))
-	for _, path := range paths() {
-		_, body := get(t, h, path)
-		requireInert(t, body)
-		requireValid(t, body)
+	for _, v := range []page.View{sample(), reserving()} {
+		h := page.New(approving(v, accept))
+		for _, path := range paths() {
+			_, body := get(t, h, path)
+			requireInert(t, body)
+			requireValid(t, body)
+		}
 	}
 }
 

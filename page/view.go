@@ -48,6 +48,10 @@ type Source struct {
 	Schedule                                string    // for people: "every 15m, Europe/Berlin"
 	Watch                                   string    // how events stand: "connected", "reconnecting: …"; "" where it has none
 	WatchBroken                             bool      // events do not come in now
+
+	Reserves                   bool // it holds addresses for NetBox; without it the rest is not shown
+	AskedFor, Unmet, Ours      int  // reservations after the last pass: that NetBox asks for, that are not held of these, and that were made from here
+	LastReserved, LastReleased int  // in the last pass that changed anything
 }
 
 // How a source answered.
@@ -72,10 +76,12 @@ type Held struct {
 	Note     string
 }
 
-// Change is one difference between a source and NetBox.
+// Change is one difference between a source and NetBox: to be made in NetBox,
+// or, of what NetBox asks a source to hold, at the source. Then UsedBy is for
+// whom it is.
 type Change struct {
 	Owner   string
-	Action  string // "create", "update", "delete"
+	Action  string // "create", "update", "delete"; at the source "reserve", "change", "release"
 	Kind    string // KindPrefix or KindAddress
 	Address string // with its mask
 	VRF     string
@@ -151,6 +157,8 @@ type PassSource struct {
 	Missing                                                            []string
 	Allocations, Rows, InStep, Created, Updated, Deleted, Held, Failed int
 	Took                                                               time.Duration
+
+	Reserved, Released int // at the source
 }
 
 // Network is how much of one network's prefix is in use.

@@ -138,6 +138,7 @@ func capacity(n float64) string {
 func sign(s string) string {
 	signs := map[string]string{
 		"create": "+", "update": "±", "delete": "−", "held": "‖",
+		"reserve": "+", "change": "±", "release": "−",
 		AnswerComplete: "✓", AnswerIncomplete: "!", AnswerNone: "✕",
 		OutcomeInStep: "=", OutcomeApplied: "✓", OutcomePartly: "!", OutcomeOver: "?", OutcomeFailed: "✕",
 	}
@@ -150,11 +151,11 @@ func sign(s string) string {
 // tone is the class that colours a state; "" for one that needs no colour.
 func tone(s string) string {
 	switch s {
-	case AnswerComplete, OutcomeApplied, "create":
+	case AnswerComplete, OutcomeApplied, "create", "reserve":
 		return "create"
-	case AnswerIncomplete, OutcomePartly, "update":
+	case AnswerIncomplete, OutcomePartly, "update", "change":
 		return "update"
-	case AnswerNone, OutcomeFailed, "delete":
+	case AnswerNone, OutcomeFailed, "delete", "release":
 		return "delete"
 	case OutcomeOver, "held":
 		return "held"

@@ -13,6 +13,7 @@ import (
 
 	"allocsync/mapping"
 	"allocsync/report"
+	"allocsync/sync/plan"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
@@ -53,11 +54,15 @@ func taint(v reflect.Value, s string) {
 }
 
 func tainted(s string) report.Report {
-	r := applied()
+	r := reserved()
+	r.Exceeded = applied().Exceeded
 	r.Result.Err = nil
 	taint(reflect.ValueOf(&r).Elem(), s)
 	for i := range r.Result.Outcomes { // as they do in life, they repeat the plan
 		r.Result.Outcomes[i].Change = r.Plan.Changes[i]
+	}
+	for i := range r.Result.Reservations {
+		r.Result.Reservations[i].Change = r.Plan.Reservations.Changes[i]
 	}
 	return r
 }
@@ -105,6 +110,9 @@ func requireSameText(tb testing.TB, s string, text []byte) {
 	want := string([]rune(s)) // with one U+FFFD for each bad byte
 	require.Equal(tb, want, d.Changes[0].UsedBy)
 	require.Equal(tb, want, d.Installation)
+	require.Equal(tb, want, d.Reservations.Changes[0].For)
+	require.Equal(tb, want, d.Reservations.Changes[0].Detail)
+	require.Equal(tb, want, d.Reservations.Held[0].Note)
 }
 
 var (
@@ -184,6 +192,8 @@ func requireInertLists(tb testing.TB, s string) {
 	var got bytes.Buffer
 	require.NoError(tb, report.Findings(&got, findings, report.Options{}))
 	require.NoError(tb, report.Explain(&got, explained, report.Options{}))
+	lines, _ := report.Lines(plan.Plan{Reservations: tainted(s).Plan.Reservations}, 100)
+	got.WriteString(strings.Join(lines, "\n"))
 	for _, format := range report.AllocationFormats() {
 		require.NoError(tb, report.Allocations(&got, format, list, report.Options{}))
 		require.NoError(tb, report.Summary(&got, format, report.UsageOf(list), report.Options{}))

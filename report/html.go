@@ -34,7 +34,7 @@ func HTML(w io.Writer, r Report) error {
 	link := linker(r.NetBox.URL)
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"number": number, "plain": func(s any) string { return plain(text(s)) }, "shown": shown,
-		"where": where, "fields": fields, "extra": extra, "lost": lost, "diff": diff,
+		"where": where, "whom": forWhom, "was": was, "wish": wish, "fields": fields, "extra": extra, "lost": lost, "diff": diff,
 		"row": func(kind ipam.Kind, id int) rowLink { return rowLink{ID: id, Link: link(kind, id)} },
 		"result": func(e entry, dryRun bool) outcome {
 			o := outcome{rowLink: rowLink{ID: e.ID()}, Detail: plain(e.Detail())}
@@ -88,6 +88,7 @@ type webPage struct {
 	Types, Networks chart
 	NetworksLeft    int // prefixes that the chart leaves to the table
 	Pages           []webTable
+	Reserved        *webReservations // nil where no source holds addresses
 }
 
 // webTable gives the template a page.
@@ -169,7 +170,7 @@ func newPage(r Report) webPage {
 		Script:   template.JS(pageScript),
 		Headline: v.headline(), Mode: v.mode(), Verdict: v.verdict(), State: v.state(),
 		Circumstances: v.circumstances(), Notes: v.notes(), Approve: v.approval(), Advice: v.approvalText(),
-		Chips: v.chips(), Held: v.Total.Held,
+		Chips: append(v.chips(), v.Back.reservationChips()...), Held: v.Total.Held, Reserved: v.Back.webReservations(),
 	}
 	for i, s := range v.Shares {
 		b := v.block(s, "source-"+strconv.Itoa(i+1))
@@ -196,7 +197,7 @@ func (v *view) state() string {
 	switch v.headline() {
 	case "Needs a person", "Partly applied":
 		return "bad"
-	case "Would change NetBox", "Nothing to write":
+	case "Would change NetBox", "Would change reservations", "Would change NetBox and reservations", "Nothing to write":
 		return "held"
 	}
 	return "good"

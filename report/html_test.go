@@ -27,7 +27,7 @@ func page(tb testing.TB, r report.Report) string {
 // what is not, so a tokenizer has to look.)
 func TestHTMLIsBalanced(t *testing.T) {
 	void := map[string]bool{"meta": true, "input": true, "rect": true}
-	for _, r := range []report.Report{dryRun(), applied(), inStep(), {}, many(500)} {
+	for _, r := range []report.Report{dryRun(), applied(), inStep(), {}, many(500), reserving(), reserved(), noReservations()} {
 		var open []string
 		ids := map[string]bool{}
 		z := html.NewTokenizer(strings.NewReader(page(t, r)))
@@ -58,10 +58,14 @@ func TestHTMLIsBalanced(t *testing.T) {
 
 // Links inside the page lead somewhere, and rows to NetBox.
 func TestHTMLLinks(t *testing.T) {
-	text := page(t, dryRun())
-	for _, m := range regexp.MustCompile(`href="#([^"]*)"`).FindAllStringSubmatch(text, -1) {
-		require.True(t, strings.Contains(text, `id="`+m[1]+`"`), m[1])
+	for _, r := range []report.Report{noReservations(), reserved(), dryRun()} {
+		text := page(t, r)
+		for _, m := range regexp.MustCompile(`href="#([^"]*)"`).FindAllStringSubmatch(text, -1) {
+			require.True(t, strings.Contains(text, `id="`+m[1]+`"`), m[1])
+		}
 	}
+	text := page(t, dryRun())
+	require.True(t, strings.Contains(page(t, reserved()), `<a href="https://netbox.example.org/ipam/ip-addresses/311/" rel="noreferrer">#311</a>`), "the row that asks")
 	require.True(t, strings.Contains(text, `<a href="https://netbox.example.org/ipam/ip-addresses/41/" rel="noreferrer">#41</a>`))
 
 	r := dryRun()

@@ -21,8 +21,9 @@ const Schema = 1
 
 // Document is the JSON form of a Report, one object:
 //
-//   - every key is always there; an empty list is [], an unknown text "", and
-//     null is used only for a row or a capacity that there is none of;
+//   - every key is always there, but for reservations, which is left out where
+//     no source holds addresses for NetBox; an empty list is [], an unknown text
+//     "", and null is used only for a row or a capacity that there is none of;
 //   - lists are in the order of the report: sources as configured, held and
 //     changes in the order of the plan, whatever source they are of;
 //   - times are RFC 3339 in UTC, addresses canonical with their length;
@@ -50,6 +51,9 @@ type Document struct {
 	Sources      []DocumentSource  `json:"sources"`
 	Held         []DocumentHeld    `json:"held"`
 	Changes      []DocumentChange  `json:"changes"`
+
+	// The way back, which none of the above counts.
+	Reservations *DocumentReservations `json:"reservations,omitempty"`
 }
 
 // DocumentNetBox is the server.
@@ -174,6 +178,9 @@ func JSON(w io.Writer, r Report) error {
 	o.list("sources", documents(v.Shares, func(s *share) any { return documentSource(s) }))
 	o.list("held", documents(v.Plan.Held, func(h plan.Held) any { return documentHeld(h) }))
 	o.list("changes", documents(entries(r), func(e entry) any { return documentChange(e) }))
+	if v.Back != nil {
+		o.object("reservations", v.Back.documentReservations)
+	}
 	return o.close()
 }
 
@@ -255,14 +262,15 @@ func stamp(t time.Time) string {
 // object writes a JSON object key by key, each on a line of its own. It keeps
 // the first error and does nothing after it.
 type object struct {
-	out   *bufio.Writer
-	buf   bytes.Buffer
-	first bool
-	err   error
+	out    *bufio.Writer
+	buf    bytes.Buffer
+	indent string // of its keys
+	first  bool
+	err    error
 }
 
 func newObject(w io.Writer) *object {
-	o := &object{out: bufio.NewWriterSize(w, 1<<16), first: true}
+	o := &object{out: bufio.NewWriterSize(w, 1<<16), indent: "  ", first: true}
 	o.out.WriteString("{")
 	return o
 }
@@ -272,7 +280,7 @@ func (o *object) key(name string) {
 		o.out.WriteByte(',')
 	}
 	o.first = false
-	fmt.Fprintf(o.out, "\n  %q: ", name)
+	fmt.Fprintf(o.out, "\n%s%q: ", o.indent, name)
 }
 
 func (o *object) value(name string, v any) {
@@ -289,15 +297,26 @@ func (o *object) list(name string, values iter.Seq[any]) {
 			o.out.WriteByte(',')
 		}
 		first = false
-		o.out.WriteString("\n    ")
+		o.out.WriteString("\n" + o.indent + "  ")
 		if o.encode(v); o.err != nil {
 			return
 		}
 	}
 	if !first {
-		o.out.WriteString("\n  ")
+		o.out.WriteString("\n" + o.indent)
 	}
 	o.out.WriteByte(']')
+}
+
+// object writes an object within this one; fill writes its keys.
+func (o *object) object(name string, fill func(*object)) {
+	o.key(name)
+	o.out.WriteByte('{')
+	outer := o.indent
+	o.indent, o.first = outer+"  ", true
+	fill(o)
+	o.indent, o.first = outer, false
+	o.out.WriteString("\n" + outer + "}")
 }
 
 func (o *object) encode(v any) {

@@ -13,7 +13,7 @@ import (
 
 // The documented shape is what is written: no key more, no key less.
 func TestJSONIsTheDocument(t *testing.T) {
-	for _, r := range []report.Report{dryRun(), applied(), inStep(), {}} {
+	for _, r := range []report.Report{dryRun(), applied(), inStep(), {}, reserving(), reserved(), noReservations()} {
 		var got bytes.Buffer
 		require.NoError(t, report.JSON(&got, r))
 		decoder := json.NewDecoder(bytes.NewReader(got.Bytes()))

@@ -25,6 +25,7 @@ func Markdown(w io.Writer, r Report, o Options) error {
 	m.notes(v)
 	m.sources(v)
 	m.held(v)
+	m.reservations(v.Back)
 	for _, s := range v.Shares {
 		m.changes(v, s)
 	}
@@ -133,7 +134,7 @@ func code(s string) string {
 
 // words writes a reason: as it is where it is nothing but words.
 func words(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz' ") == "" {
+	if strings.Trim(strings.ReplaceAll(s, "NetBox", ""), "abcdefghijklmnopqrstuvwxyz', ") == "" {
 		return s
 	}
 	return code(s)

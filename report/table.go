@@ -23,6 +23,7 @@ func Table(w io.Writer, r Report, o Options) error {
 	t.notes(v)
 	t.sources(v)
 	t.held(v)
+	t.reservations(v.Back)
 	for _, s := range v.Shares {
 		t.changes(v, s)
 	}
@@ -165,11 +166,11 @@ func titles(names ...string) []column {
 		switch strings.ToUpper(name) {
 		case "ADDRESS", "PREFIX":
 			heads[i].keep = 36 // at 120 columns the longest address with its length
-		case "USED BY", "HARDWARE ADDRESS":
+		case "USED BY", "HARDWARE ADDRESS", "FOR":
 			heads[i].keep = 20
 		case "IN THE WAY", "NOTE":
 			heads[i].optional = true
-		case "ROWS", "IN STEP", "CREATE", "UPDATE", "DELETE", "HELD", "WAITING", "PREFIXES", "IPV4", "IPV6", "USED", "FREE", "CAPACITY", "ROW":
+		case "ROWS", "IN STEP", "CREATE", "UPDATE", "DELETE", "HELD", "WAITING", "PREFIXES", "IPV4", "IPV6", "USED", "FREE", "CAPACITY", "ROW", "ASKED FOR", "OURS", "RESERVE", "CHANGE", "RELEASE":
 			heads[i].right = true
 		}
 		heads[i].optional = heads[i].optional || name == "WAITING"
@@ -273,7 +274,7 @@ func (t terminal) changes(v *view, s *share) {
 // changesTitle heads changes of one source, action and reason; name and reason
 // are given as the format writes them.
 func (v *view) changesTitle(s *share, name, reason string, list []entry) string {
-	action := list[0].Action.String()
+	action := v.deed(list[0].Action)
 	if v.DryRun {
 		action = "would " + action
 	}

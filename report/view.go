@@ -16,6 +16,9 @@ type view struct {
 	Shares []*share  // in the order of the configuration, then any others
 	Other  []Problem // that no source is to blame for
 	Total  totals
+
+	Back     *view // the way back, with those sources that it is about; nil where no source holds addresses
+	reversed bool  // this is one
 }
 
 // share is one source's part of a report.
@@ -51,6 +54,13 @@ type totals struct {
 }
 
 func newView(r Report) *view {
+	v := sorted(r)
+	v.Back = wayBack(r)
+	return v
+}
+
+// sorted sorts a report by source.
+func sorted(r Report) *view {
 	v := &view{Report: r}
 	v.Started = r.Started.UTC()
 	shares := v.open()
@@ -156,6 +166,14 @@ func (t *totals) add(s *share) {
 	}
 }
 
+// planned is how many changes there are to make.
+func (t totals) planned() int { return t.Create + t.Update + t.Delete }
+
+// of is how many of one action there are to make.
+func (t totals) of(a plan.Action) int {
+	return map[plan.Action]int{plan.Create: t.Create, plan.Update: t.Update, plan.Delete: t.Delete}[a]
+}
+
 // count is how many changes have a status, whatever the action.
 func (t totals) count(status string) int {
 	n := 0
@@ -165,35 +183,59 @@ func (t totals) count(status string) int {
 	return n
 }
 
-// entries pairs the changes of the plan with their outcomes. Outcomes stand in
-// the order of the plan, and what was not approved has none. An outcome that
-// belongs to no change of the plan is listed all the same: nothing that was
-// done to NetBox is left out.
+// entries are the changes of the plan and what became of them.
 func entries(r Report) []entry {
-	open := planned
-	if !r.DryRun {
-		open = notApproved
-	}
 	var outcomes []apply.Outcome
 	if r.Result != nil {
 		outcomes = r.Result.Outcomes
 	}
-	list := make([]entry, 0, max(len(r.Plan.Changes), len(outcomes)))
+	if r.DryRun {
+		return paired(r.Plan.Changes, outcomes, planned)
+	}
+	return paired(r.Plan.Changes, outcomes, notApproved)
+}
+
+// paired pairs changes with their outcomes. Both stand in the order of the
+// plan, and what was not approved has no outcome: its status is open. An
+// outcome that belongs to no change is listed all the same: nothing that was
+// done is left out. Such are rows in which a reservation was filled in, and they
+// may stand between the others.
+func paired(changes []plan.Change, outcomes []apply.Outcome, open string) []entry {
+	list := make([]entry, 0, max(len(changes), len(outcomes)))
 	next := 0
-	for i := range r.Plan.Changes {
-		e := entry{Change: &r.Plan.Changes[i], Status: open}
+	for i := range changes {
+		e := entry{Change: &changes[i], Status: open}
 		if next < len(outcomes) && outcomes[next].Change == *e.Change {
-			e.Outcome = &outcomes[next]
-			e.Status = e.Outcome.Status.String()
+			e.settle(&outcomes[next])
 			next++
 		}
 		list = append(list, e)
 	}
+	if next == len(outcomes) {
+		return list
+	}
+	waiting := map[plan.Change][]int{} // entries without an outcome, by what they are about
+	for i, e := range list {
+		if e.Outcome == nil {
+			waiting[*e.Change] = append(waiting[*e.Change], i)
+		}
+	}
 	for i := next; i < len(outcomes); i++ {
 		o := &outcomes[i]
-		list = append(list, entry{Change: &o.Change, Outcome: o, Status: o.Status.String()})
+		if at := waiting[o.Change]; len(at) > 0 {
+			list[at[0]].settle(o)
+			waiting[o.Change] = at[1:]
+			continue
+		}
+		e := entry{Change: &o.Change}
+		e.settle(o)
+		list = append(list, e)
 	}
 	return list
+}
+
+func (e *entry) settle(o *apply.Outcome) {
+	e.Outcome, e.Status = o, o.Status.String()
 }
 
 // ID is the row's number in NetBox, 0 where there is none yet.

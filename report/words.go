@@ -14,17 +14,25 @@ import (
 
 // verdict is the report in one sentence.
 func (v *view) verdict() string {
+	text := strings.Join(v.sums(), ", ")
+	if v.Back != nil && len(v.Back.Shares) > 0 {
+		text += "; reservations: " + strings.Join(v.Back.sums(), ", ")
+	}
+	return text
+}
+
+// sums counts one direction in words.
+func (v *view) sums() []string {
 	t := v.Total
 	var parts []string
-	if v.DryRun {
-		parts = []string{
-			number(t.Create) + " to create", number(t.Update) + " to update", number(t.Delete) + " to delete",
+	for _, a := range []plan.Action{plan.Create, plan.Update, plan.Delete} {
+		if v.DryRun {
+			parts = append(parts, number(t.of(a))+" to "+v.deed(a))
+		} else {
+			parts = append(parts, number(t.By[a][apply.Done.String()])+" "+v.deed(a)+"d") // each of them ends in an e
 		}
-	} else {
-		done := apply.Done.String()
-		parts = []string{
-			number(t.By[plan.Create][done]) + " created", number(t.By[plan.Update][done]) + " updated", number(t.By[plan.Delete][done]) + " deleted",
-		}
+	}
+	if !v.DryRun {
 		for _, status := range unfinished() {
 			if n := t.count(status); n > 0 {
 				parts = append(parts, number(n)+" "+status)
@@ -35,7 +43,7 @@ func (v *view) verdict() string {
 	if t.Waiting > 0 {
 		parts = append(parts, number(t.Waiting)+" waiting")
 	}
-	return strings.Join(append(parts, number(t.InStep)+" in step"), ", ")
+	return append(parts, number(t.InStep)+" in step")
 }
 
 // unfinished lists the states of a change that was not carried out.
@@ -43,34 +51,47 @@ func unfinished() []string {
 	return []string{apply.Kept.String(), apply.Refused.String(), apply.Failed.String(), apply.Skipped.String(), notApproved}
 }
 
-// headline says in a few words how the pass stands.
+// headline says in a few words how the pass stands, in both directions.
 func (v *view) headline() string {
-	t := v.Total
-	left := 0
-	for _, status := range unfinished() {
-		left += t.count(status)
+	left, done, held, reservations := v.Total.left(), v.Total.count(apply.Done.String()), v.Total.Held, 0
+	if v.Back != nil {
+		left, done, held = left+v.Back.Total.left(), done+v.Back.Total.count(apply.Done.String()), held+v.Back.Total.Held
+		reservations = v.Back.Total.planned()
 	}
-	switch changes := t.Create + t.Update + t.Delete; {
+	switch changes := v.Total.planned(); {
 	case len(v.Exceeded) > 0:
 		return "Needs a person"
+	case v.DryRun && changes > 0 && reservations > 0:
+		return "Would change NetBox and reservations"
 	case v.DryRun && changes > 0:
 		return "Would change NetBox"
+	case v.DryRun && reservations > 0:
+		return "Would change reservations"
 	case left > 0 || v.Result != nil && v.Result.Err != nil:
 		return "Partly applied"
-	case t.count(apply.Done.String()) > 0:
+	case done > 0:
 		return "Applied"
-	case len(v.notes()) > 0 || t.Held > 0:
+	case len(v.notes()) > 0 || held > 0:
 		return "Nothing to write"
 	}
 	return "In step"
 }
 
-// mode says whether anything was written.
+// left is how many changes were to be made and were not.
+func (t totals) left() int {
+	n := 0
+	for _, status := range unfinished() {
+		n += t.count(status)
+	}
+	return n
+}
+
+// mode says whether anything was written, to NetBox or to a source.
 func (v *view) mode() string {
 	switch {
 	case v.DryRun:
 		return "dry run: nothing was written"
-	case v.Result == nil || len(v.Result.Outcomes) == 0:
+	case v.Result == nil || v.Result.Len() == 0:
 		return "nothing was written"
 	}
 	return "applied"
@@ -80,7 +101,7 @@ func (v *view) mode() string {
 // there is nothing to approve or the plan is no longer this one. It is made to
 // be pasted into a shell, so it holds nothing but a digest.
 func (v *view) approval() string {
-	if v.Digest == "" || strings.Trim(v.Digest, "0123456789abcdefABCDEF") != "" || v.Plan.Empty() || v.Result != nil && len(v.Result.Outcomes) > 0 {
+	if v.Digest == "" || strings.Trim(v.Digest, "0123456789abcdefABCDEF") != "" || v.Plan.Empty() || v.Result != nil && v.Result.Len() > 0 {
 		return ""
 	}
 	if !v.DryRun && len(v.Exceeded) == 0 {
@@ -124,20 +145,23 @@ func (v *view) notes() []note {
 			if s.empty() {
 				advice += " " + emptyAdvice
 			}
+			if v.Back.unasked(s.Owner) {
+				advice += " " + unaskedAdvice
+			}
 			notes = append(notes, note{Owner: s.Owner, Title: "over its limit", Text: text, Advice: advice, Severe: true})
 		}
 	}
 	for _, s := range v.Shares {
 		for _, text := range s.Unreachable {
 			notes = append(notes, note{Owner: s.Owner, Title: "did not answer", Text: text, Severe: true,
-				Advice: "Nothing of this source is created, updated or deleted in this pass."})
+				Advice: "Nothing of this source is created, updated or deleted in this pass." + v.Back.also(s.Owner, "Nothing is reserved there, and nothing released.")})
 		}
 		if len(s.Unreachable) > 0 {
 			continue // that nothing was read is said
 		}
 		for _, text := range s.Missing {
 			notes = append(notes, note{Owner: s.Owner, Title: "incomplete", Text: "Missing: " + text, Severe: true,
-				Advice: "Nothing of this source is deleted in this pass."})
+				Advice: "Nothing of this source is deleted in this pass." + v.Back.also(s.Owner, "Nothing is released there.")})
 		}
 	}
 	for _, s := range v.Shares {
@@ -206,7 +230,8 @@ func (s *share) answer() string {
 
 // urgency orders the reasons for which something is held.
 func urgency(r plan.Reason) int {
-	order := []plan.Reason{plan.Unmanaged, plan.OtherOwner, plan.UnknownOwner, plan.Contested, plan.Incomplete, plan.NotAllowed}
+	order := []plan.Reason{plan.Unmanaged, plan.Taken, plan.OtherOwner, plan.UnknownOwner, plan.Contested, plan.NoLedger, plan.Impossible, plan.TriedBefore,
+		plan.Incomplete, plan.NotAllowed, plan.InUse, plan.AskedOtherwise, plan.Releasing}
 	if i := slices.Index(order, r); i >= 0 {
 		return i
 	}
@@ -215,7 +240,8 @@ func urgency(r plan.Reason) int {
 
 // usual orders the reasons for which something is done.
 func usual(r plan.Reason) int {
-	order := []plan.Reason{plan.New, plan.Changed, plan.Renumbered, plan.Handover, plan.Revived, plan.Reserved, plan.NowGone, plan.GoneLong, plan.Duplicate}
+	order := []plan.Reason{plan.New, plan.Changed, plan.Renumbered, plan.Handover, plan.Revived, plan.Reserved, plan.NowGone, plan.GoneLong, plan.Duplicate,
+		plan.AskedFor, plan.AskedElsewhere, plan.AskedOtherwise, plan.NotAskedFor}
 	if i := slices.Index(order, r); i >= 0 {
 		return i
 	}
@@ -238,6 +264,8 @@ func advice(r plan.Reason, owner string) string {
 		return "What is not listed may have moved to the part that was not read. Make that part readable: the next complete answer decides."
 	case plan.NotAllowed:
 		return "The policy of " + owner + " keeps this from being done. Allow it in the configuration, or do it by hand in NetBox."
+	case plan.Releasing:
+		return "Nothing has to be done: the source gives this address up before NetBox is written. If it lists it all the same, the next pass makes the row."
 	}
 	return ""
 }

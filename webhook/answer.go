@@ -15,13 +15,14 @@ type answer struct {
 }
 
 // refusal is why somebody was not let in. Its text is made of constants: it
-// repeats nothing that came in.
+// repeats nothing that came in, unless it was written for a caller of the API.
 type refusal struct {
-	Error   string   `json:"error"`
-	Sources []string `json:"sources,omitempty"` // those that there are; only for those who proved themselves
+	Error      string   `json:"error"`
+	Unfinished bool     `json:"unfinished,omitempty"` // a pass will finish what was begun
+	Sources    []string `json:"sources,omitempty"`    // those that there are; only for those who proved themselves
 
 	status    int
-	wait      time.Duration // with 429
+	wait      time.Duration // until it may be asked again; 0 for nothing said, but for 429
 	challenge string        // with 401, where HTTP has a word for what is missing
 }
 
@@ -32,7 +33,7 @@ func tooMany(wait time.Duration) *refusal {
 }
 
 func (f *refusal) write(w http.ResponseWriter) {
-	if f.status == http.StatusTooManyRequests {
+	if f.wait > 0 || f.status == http.StatusTooManyRequests {
 		seconds := max(1, int64((f.wait+time.Second-1)/time.Second))
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
@@ -41,6 +42,12 @@ func (f *refusal) write(w http.ResponseWriter) {
 	}
 	writeJSON(w, f.status, f)
 }
+
+// rawJSON is an answer that is JSON already.
+type rawJSON []byte
+
+// MarshalJSON is the text itself, without its spaces.
+func (j rawJSON) MarshalJSON() ([]byte, error) { return j, nil }
 
 // writeJSON writes an answer. That the other side is gone concerns nobody.
 func writeJSON(w http.ResponseWriter, status int, v any) {

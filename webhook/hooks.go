@@ -51,12 +51,12 @@ func remote(r *http.Request) netip.Addr {
 	return at.Addr()
 }
 
-// body reads the body of a hook.
-func (s *Server) body(r *http.Request) (body []byte, release func(), no *refusal) {
-	if r.ContentLength > s.knobs.body {
+// body reads the body of a request, of at most max bytes.
+func (s *Server) body(r *http.Request, max int64) (body []byte, release func(), no *refusal) {
+	if r.ContentLength > max {
 		return nil, func() {}, refuse(http.StatusRequestEntityTooLarge, errTooLarge.Error())
 	}
-	body, release, err := s.bodies.read(r.Body, s.knobs.body)
+	body, release, err := s.bodies.read(r.Body, max)
 	switch {
 	case err == nil:
 		return body, release, nil
@@ -80,7 +80,7 @@ func (s *Server) netbox(r *http.Request, set *settings, now time.Time) (answer, 
 	if !ok {
 		return answer{}, unsigned
 	}
-	body, release, no := s.body(r)
+	body, release, no := s.body(r, s.knobs.body)
 	defer release()
 	if no != nil {
 		return answer{}, no
@@ -197,7 +197,7 @@ func (s *Server) bySignature(r *http.Request, set *settings, now time.Time) (pro
 		}
 		before, out.keep = []byte(text+"."), lifetime(s.knobs.resyncWindow)
 	}
-	body, release, no := s.body(r)
+	body, release, no := s.body(r, s.knobs.body)
 	defer release()
 	if no != nil {
 		return proof{}, no

@@ -31,6 +31,7 @@ const (
 	sortNothing    = "nothing wanted"
 	sortRefused    = "refused"
 	sortConnection = "connection"
+	sortFault      = "fault"
 )
 
 func newJournal(log zerolog.Logger, l limit, now func() time.Time) *journal {

@@ -29,6 +29,9 @@ type Options struct {
 	Accept func(Call)
 	Ready  func() Readiness // asked at every /readyz; nil means always ready
 
+	// Reservations is what is behind /v1/reservations; nil for nothing.
+	Reservations *Reservations
+
 	Log zerolog.Logger
 	Now func() time.Time // nil means time.Now
 
@@ -41,6 +44,7 @@ type Secrets struct {
 	NetBox       string // of the webhook in NetBox
 	ResyncToken  string // bearer token of /hooks/resync
 	ResyncSecret string // with which bodies sent to /hooks/resync are signed
+	API          string // bearer token of /v1/reservations
 }
 
 // String keeps secrets out of logs.
@@ -56,6 +60,8 @@ func (Secrets) MarshalJSON() ([]byte, error) { return []byte(`"(secrets)"`), nil
 const (
 	KindNetBox = "netbox"
 	KindResync = "resync"
+
+	kindAPI = "api" // no hook, but limited likewise
 )
 
 // Call is one accepted hook.
@@ -92,6 +98,7 @@ const (
 	keyCertFile      = "serve.tls_cert_file"
 	keyNetBoxSecret  = "serve.netbox_secret"
 	keyResync        = "serve.resync_token or serve.resync_secret"
+	keyAPI           = "serve.api_token"
 )
 
 // knobs are the limits of a server.
@@ -104,9 +111,15 @@ type knobs struct {
 	bodies                        int64 // bytes of all hooks that are being received
 	form                          int64 // bytes of what is posted to the page
 
+	request int64         // bytes of a body sent to the API
+	calls   int           // of the API that are under way at a time
+	call    time.Duration // for one of them
+	finish  time.Duration // for those under way when the server ends
+
 	everybody, address limit // hooks, before anything is computed: all senders; one IPv4 address or IPv6 /64
 	addresses          int   // of which the rate is remembered; the rest share one
 	netbox, resync     limit // hooks with a right signature or token
+	api                limit // requests to the API with the right token
 	netboxWindow       time.Duration
 	resyncWindow       time.Duration
 	remembered         int // bodies, of each hook
@@ -128,11 +141,17 @@ func usualKnobs() knobs {
 		bodies:      16 << 20,
 		form:        64 << 10,
 
+		request: 16 << 10,
+		calls:   16,
+		call:    4 * time.Minute, // a source may have hundreds of hosts to ask, and a pass may be in the way
+		finish:  3 * time.Minute, // longer than it takes to bring one reservation to its end
+
 		everybody:    limit{perSecond: 1000, burst: 5000},
 		address:      limit{perSecond: 300, burst: 3000},
 		addresses:    1024,
 		netbox:       limit{perSecond: 200, burst: 2000},
 		resync:       limit{perSecond: 2, burst: 60},
+		api:          limit{perSecond: 5, burst: 100},
 		netboxWindow: 24 * time.Hour, // after a large first sync its queue is hours behind
 		resyncWindow: 5 * time.Minute,
 		remembered:   10_000,

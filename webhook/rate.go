@@ -52,6 +52,7 @@ type rates struct {
 	swept     time.Time
 	netbox    bucket
 	resync    bucket
+	api       bucket
 }
 
 func newRates(k knobs) *rates { return &rates{knobs: k, addresses: map[netip.Addr]bucket{}} }
@@ -101,8 +102,11 @@ func (r *rates) sweep(now time.Time) {
 func (r *rates) signed(kind string, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if kind == KindNetBox {
+	switch kind {
+	case KindNetBox:
 		return r.netbox.take(r.knobs.netbox, now)
+	case kindAPI:
+		return r.api.take(r.knobs.api, now)
 	}
 	return r.resync.take(r.knobs.resync, now)
 }

@@ -1,6 +1,9 @@
 package webhook
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // main answers at Options.Listen.
 func (s *Server) main(w http.ResponseWriter, r *http.Request) {
@@ -17,6 +20,10 @@ func (s *Server) main(w http.ResponseWriter, r *http.Request) {
 		}
 		s.showMetrics(w, r)
 	default:
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			s.api(w, r)
+			return
+		}
 		if s.health(w, r, s.options.MetricsListen == "" && s.options.Metrics != nil) {
 			return
 		}

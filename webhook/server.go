@@ -22,6 +22,7 @@ const (
 	zerologDebug = zerolog.DebugLevel
 	zerologInfo  = zerolog.InfoLevel
 	zerologWarn  = zerolog.WarnLevel
+	zerologError = zerolog.ErrorLevel
 )
 
 // Server listens from Open on and answers while Serve runs.
@@ -36,6 +37,10 @@ type Server struct {
 	bodies                 *budget
 	seenNetBox, seenResync *memory
 	certificate            *certificate // nil for plain HTTP
+
+	calls chan struct{}   // of the API that are under way
+	over  context.Context // ends when the server does
+	end   context.CancelFunc
 
 	places []*place
 }
@@ -69,6 +74,8 @@ func Open(o Options) (*Server, error) {
 	s.journal = newJournal(o.Log, s.knobs.lines, s.now)
 	s.rates = newRates(s.knobs)
 	s.bodies = newBudget(s.knobs.bodies)
+	s.calls = make(chan struct{}, s.knobs.calls)
+	s.over, s.end = context.WithCancel(context.Background())
 	s.seenNetBox, s.seenResync = newMemory(s.knobs.remembered), newMemory(s.knobs.remembered)
 	if o.TLSCertFile != "" || o.TLSKeyFile != "" {
 		var err error
@@ -162,8 +169,9 @@ func (s *Server) address(i int) string {
 }
 
 // Serve answers until ctx ends. Then it lets no one in any more, gives the
-// requests that are under way a few seconds, and returns nil. An error means
-// that an address cannot be served any longer; the others are closed then too.
+// requests that are under way a few seconds, and returns nil. What Reservations
+// was asked to do is told to end, and waited for. An error means that an address
+// cannot be served any longer; the others are closed then too.
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -183,7 +191,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		}()
 	}
 	<-ctx.Done()
+	s.end()
 	s.shutdown()
+	s.await()
 	var first error
 	for range running {
 		if err := <-failed; !errors.Is(err, http.ErrServerClosed) && first == nil {
@@ -217,4 +227,19 @@ func (s *Server) shutdown() {
 		})
 	}
 	all.Wait()
+}
+
+// await returns once no call of the API is under way: what they do there needs
+// what the program closes next.
+func (s *Server) await() {
+	timer := time.NewTimer(s.knobs.finish)
+	defer timer.Stop()
+	for range cap(s.calls) {
+		select {
+		case s.calls <- struct{}{}:
+		case <-timer.C:
+			s.options.Log.Error().Msg("a request for a reservation does not end, and is not waited for any longer")
+			return
+		}
+	}
 }

@@ -32,6 +32,7 @@ func (p *program) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer s.openLedger("")()
 	findings := []report.Finding{{
 		Section: "Configuration", OK: true,
 		Text: fmt.Sprintf("%s: installation %s, sources: %s", p.configPath, s.config.Installation, strings.Join(names(s.config), ", ")),
@@ -42,6 +43,7 @@ func (p *program) check(ctx context.Context) error {
 	for _, source := range s.sources {
 		findings = append(findings, checkSource(ctx, source)...)
 	}
+	findings = append(findings, s.checkLedger()...)
 	findings = append(findings, s.checkNames(ctx)...)
 	if err := ctx.Err(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"allocsync/netbox"
 	"allocsync/report"
 	"allocsync/sync/apply"
+	"allocsync/sync/plan"
 	"allocsync/sync/worker"
 )
 
@@ -114,6 +115,10 @@ func (p *progress) outcome(o apply.Outcome) {
 	if p.person {
 		return
 	}
+	if atSource(o.Change) {
+		p.reservation(o)
+		return
+	}
 	event := p.log.Info()
 	if o.Status != apply.Done {
 		event = p.log.Warn()
@@ -148,6 +153,60 @@ func (p *progress) outcome(o apply.Outcome) {
 		event = event.Str("detail", o.Detail)
 	}
 	event.Msg("row " + o.Status.String())
+}
+
+// atSource reports whether a change is made at a source and not in NetBox: the
+// reasons of the way back are its own.
+func atSource(c plan.Change) bool {
+	switch c.Reason {
+	case plan.AskedFor, plan.AskedOtherwise, plan.AskedElsewhere, plan.NotAskedFor:
+		return true
+	}
+	return false
+}
+
+// reservation logs one change at a source. The number that the planner gave the
+// reservation means nothing outside.
+func (p *progress) reservation(o apply.Outcome) {
+	c := o.Change
+	r := c.Record()
+	action, done := report.Deed(c.Action)
+	event, text := p.log.Info(), done
+	if o.Status != apply.Done {
+		event, text = p.log.Warn(), "reservation "+o.Status.String()
+	}
+	event = event.
+		Str("action", action).
+		Str("status", o.Status.String()).
+		Str("address", r.CIDR().String()).
+		Str("for", string(r.Attrs.UsedBy)).
+		Str("source", c.Owner).
+		Str("reason", string(c.Reason))
+	if o.ID != 0 {
+		event = event.Int("id", o.ID)
+	}
+	if r.Place.VRF != "" {
+		event = event.Str("vrf", r.Place.VRF)
+	}
+	if c.Action != plan.Create {
+		event = event.Dict("before", reservationDict(c.Before.Record))
+	}
+	if c.Action != plan.Delete {
+		event = event.Dict("after", reservationDict(c.After))
+	}
+	if o.Detail != "" {
+		event = event.Str("detail", o.Detail)
+	}
+	event.Msg(text)
+}
+
+// reservationDict is a reservation in the log.
+func reservationDict(r ipam.Record) *zerolog.Event {
+	d := zerolog.Dict().Str("address", r.CIDR().String()).Str("for", string(r.Attrs.UsedBy))
+	if r.Attrs.MAC != "" {
+		d = d.Str("hwaddr", string(r.Attrs.MAC))
+	}
+	return d
 }
 
 // dictOf is a row as it was before it was deleted.

@@ -24,10 +24,11 @@ func (p *program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "allocsync",
 		Short: "Keep NetBox in step with the addresses that virtualization systems hand out",
-		Long: `allocsync reads the addresses that LXD and Incus hand out, compares them with
-NetBox by the URI of who uses them, and creates, updates and deletes what
-differs. It touches only rows that are its own, it never acts on half an
-answer, and it says what it will do before it does it.
+		Long: `allocsync reads the addresses that LXD, Incus, libvirt and MAAS hand out, compares
+them with NetBox by the URI of who uses them, and creates, updates and deletes
+what differs; and it has them hold the addresses that people reserve, in NetBox
+or with allocsync reserve. It touches only rows that are its own, it never acts
+on half an answer, and it says what it will do before it does it.
 
 Start with:  allocsync demo`,
 		SilenceUsage:  true,
@@ -45,6 +46,9 @@ Start with:  allocsync demo`,
 		p.syncCommand(),
 		p.serveCommand(),
 		p.allocationsCommand(),
+		p.reserveCommand(),
+		p.releaseCommand(),
+		p.reservationsCommand(),
 		p.configCommand(),
 		p.versionCommand(),
 	)

@@ -44,7 +44,7 @@ is wrong is refused, and the old one stays in force.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context(), f) },
 	}
-	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder for the history of passes (overrides serve.state_dir)")
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder for the history of passes and the ledger of reservations (overrides serve.state_dir)")
 	return cmd
 }
 
@@ -161,6 +161,7 @@ func (s *service) adopt(ctx context.Context, set *setting, schedules []plannedTi
 		set.client.Inherit(old.client)
 	}
 	ctx, stop := context.WithCancel(ctx)
+	set.ledger = ledgerOf(s.store)
 	g := &generation{setting: set, schedules: schedules, over: ctx, stop: stop}
 	list := names(set.config)
 	s.mu.Lock()

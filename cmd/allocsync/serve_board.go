@@ -6,6 +6,7 @@ import (
 
 	"allocsync/report"
 	"allocsync/state"
+	"allocsync/sync/plan"
 	"allocsync/sync/worker"
 )
 
@@ -51,6 +52,12 @@ type boardSource struct {
 	allocations []report.Allocation // as it last listed them
 	held        []report.DocumentHeld
 	undone      []report.DocumentChange
+
+	reserves bool     // it is to hold addresses for NetBox
+	back     reserved // as of the last pass that it answered in
+	// What of the way back is not planned, or not done.
+	heldBack   []report.DocumentReservationHeld
+	undoneBack []report.DocumentReservation
 }
 
 // keep makes the board that of a configuration: sources that stay keep what is
@@ -64,6 +71,7 @@ func (b *board) keep(set *setting) {
 			one = known[at]
 			one.watch, one.deaf = "", false // it is watched anew
 		}
+		one.reserves = source.Reserve
 		b.sources = append(b.sources, one)
 	}
 	b.dropPending()
@@ -90,8 +98,12 @@ func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 	if len(b.passes) > boardPasses {
 		b.passes = b.passes[:boardPasses]
 	}
+	back := reservedOf(o)
 	for i, outcome := range o.Sources() {
 		if one := b.source(outcome.Owner); one != nil {
+			if o.Err == nil && outcome.Answer != worker.None {
+				one.back = back[outcome.Owner]
+			}
 			one.take(p.Sources[i], p.End, o.Err == nil && outcome.Excess == "")
 			if o.Err == nil {
 				one.counted(outcome.Rows-outcome.Created+outcome.Deleted, outcome.Rows, p.End, p.Trigger == worker.KindApproval && outcome.Excess == "")
@@ -131,9 +143,14 @@ func (s *boardSource) take(said state.PassSource, at time.Time, within bool) {
 	if within && succeeded(said) {
 		s.success, s.state = at, "in step"
 	}
-	if said.Created+said.Updated+said.Deleted > 0 {
+	if changedAny(said) {
 		s.changed, s.when = said, at
 	}
+}
+
+// changedAny reports whether a pass changed anything, in NetBox or at the source.
+func changedAny(said state.PassSource) bool {
+	return said.Created+said.Updated+said.Deleted+said.Reserved+said.Released > 0
 }
 
 // rowCount is how many rows a source owned at some time.
@@ -180,7 +197,7 @@ func succeeded(said state.PassSource) bool {
 func (b *board) plan(o worker.Outcome, r report.Report) {
 	for _, reading := range o.Proposal.Readings {
 		if one := b.source(reading.Source.Owner); one != nil {
-			one.held, one.undone = nil, nil
+			one.held, one.undone, one.heldBack, one.undoneBack = nil, nil, nil, nil
 		}
 	}
 	held, _ := report.Held(r, boardChanges*len(b.sources))
@@ -193,6 +210,18 @@ func (b *board) plan(o worker.Outcome, r report.Report) {
 	for _, c := range undone {
 		if one := b.source(c.Owner); one != nil {
 			one.undone = append(one.undone, c)
+		}
+	}
+	heldBack, _ := report.HeldReservations(r, boardChanges*len(b.sources))
+	for _, h := range heldBack {
+		if one := b.source(h.Change.Owner); one != nil {
+			one.heldBack = append(one.heldBack, h)
+		}
+	}
+	undoneBack, _ := report.UndoneReservations(r, boardChanges*len(b.sources))
+	for _, c := range undoneBack {
+		if one := b.source(c.Owner); one != nil {
+			one.undoneBack = append(one.undoneBack, c)
 		}
 	}
 }
@@ -212,18 +241,14 @@ func (b *board) suspend(p state.Pass, o worker.Outcome) {
 	pending := state.Pending{Digest: p.Digest, Asked: o.Asked, Since: since}
 	for _, e := range o.Proposal.Excess.Sources {
 		one := state.PendingOwner{Owner: e.Owner, Rows: e.Rows, Limit: e.Text}
-		for _, s := range o.Proposal.Plan.Sources {
+		for _, s := range sharesOf(o.Proposal.Plan) {
 			if s.Owner == e.Owner {
-				one.Updates, one.Deletes = s.Update, s.Delete
+				one.Updates, one.Deletes = one.Updates+s.Update, one.Deletes+s.Delete
 			}
 		}
 		pending.Owners = append(pending.Owners, one)
 	}
-	changes := o.Proposal.Plan.Changes
-	for _, c := range changes[:min(len(changes), pendingLines)] {
-		pending.Changes = append(pending.Changes, c.String())
-	}
-	pending.More = len(changes) - len(pending.Changes)
+	pending.Changes, pending.More = report.Lines(o.Proposal.Plan, pendingLines)
 	if b.made == nil {
 		b.made = map[string]time.Time{}
 	}
@@ -234,6 +259,14 @@ func (b *board) suspend(p state.Pass, o worker.Outcome) {
 			delete(b.made, digest)
 		}
 	}
+}
+
+// sharesOf lists the shares of the sources in a plan, of both directions.
+func sharesOf(p plan.Plan) []plan.Summary {
+	if p.Reservations == nil {
+		return p.Sources
+	}
+	return slices.Concat(p.Sources, p.Reservations.Sources)
 }
 
 // dropPending drops the plans whose sources are gone, or have been asked again

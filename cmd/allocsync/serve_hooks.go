@@ -17,12 +17,15 @@ func (s *service) webhookOptions(c *config.Config) webhook.Options {
 		Metrics: s.metrics.Handler(),
 		Accept:  s.accept,
 		Ready:   s.ready,
-		Log:     s.log,
+
+		Reservations: s.reservations(),
+
+		Log: s.log,
 	}
 }
 
 func secretsOf(c config.Serve) webhook.Secrets {
-	return webhook.Secrets{NetBox: c.NetBoxSecret.Reveal(), ResyncToken: c.ResyncToken.Reveal(), ResyncSecret: c.ResyncSecret.Reveal()}
+	return webhook.Secrets{NetBox: c.NetBoxSecret.Reveal(), ResyncToken: c.ResyncToken.Reveal(), ResyncSecret: c.ResyncSecret.Reveal(), API: c.APIToken.Reveal()}
 }
 
 // servePage answers with the page of the configuration in force.

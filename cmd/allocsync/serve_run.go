@@ -125,11 +125,16 @@ func (s *service) tell(logger zerolog.Logger, o worker.Outcome) {
 	if verdict == worker.Failed {
 		event = logger.Error().Err(o.Err)
 	}
+	back := reservedOf(o)
 	for _, one := range o.Sources() {
-		event = event.Dict(one.Name, zerolog.Dict().
+		d := zerolog.Dict().
 			Str("answer", string(one.Answer)).Int("allocations", one.Allocations).Int("rows", one.Rows).
 			Int("created", one.Created).Int("updated", one.Updated).Int("deleted", one.Deleted).
-			Int("held", one.Held).Int("failed", one.Failed))
+			Int("held", one.Held).Int("failed", one.Failed)
+		if r := back[one.Owner]; r.takes {
+			d = d.Int("reserved", one.Reserved).Int("released", one.Released).Int("unmet", r.unmet)
+		}
+		event = event.Dict(one.Name, d)
 	}
 	event.Dur("took_ms", o.Ended.Sub(o.Started)).Int("requests", o.Requests).Str("outcome", string(verdict)).Msg("pass " + string(verdict))
 	if verdict == worker.OverLimits {
@@ -196,6 +201,7 @@ func recordOf(w worker.Wanted, o worker.Outcome) state.Pass {
 			Name: one.Name, Owner: one.Owner, Answer: string(one.Answer), Missing: one.Missing,
 			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
 			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Held: one.Held, Failed: one.Failed, Took: one.Took,
+			Reserved: one.Reserved, Released: one.Released,
 		})
 	}
 	return p

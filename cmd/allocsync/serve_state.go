@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -21,9 +22,9 @@ func (s *service) openState(dir string) error {
 	}
 	s.store = store
 	s.metrics.State(true)
-	if text := store.Notice(); text != "" {
+	for i, text := range store.Notices() {
 		s.log.Warn().Msg(text)
-		s.notice("state", text)
+		s.notice(fmt.Sprintf("state %d", i), text)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"allocsync/ipam"
 	"allocsync/page"
 	"allocsync/report"
 	"allocsync/state"
@@ -73,8 +74,8 @@ func (s *service) newView() page.View {
 	}
 	for _, one := range b.sources {
 		v.Sources = append(v.Sources, one.view(g))
-		v.Plan.Held = append(v.Plan.Held, heldView(one.held)...)
-		v.Plan.Changes = append(v.Plan.Changes, changesView(one.undone)...)
+		v.Plan.Held = append(append(v.Plan.Held, heldBackView(one.heldBack)...), heldView(one.held)...)
+		v.Plan.Changes = append(append(v.Plan.Changes, undoneBackView(one.undoneBack)...), changesView(one.undone)...)
 		if one.asked.After(v.Plan.At) {
 			v.Plan.At = one.asked
 		}
@@ -102,6 +103,8 @@ func (s boardSource) view(g *generation) page.Source {
 		Allocations: s.last.Allocations, Rows: s.last.Rows, InStep: s.last.InStep,
 		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
 		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
+		LastReserved: s.changed.Reserved, LastReleased: s.changed.Released,
+		Reserves: s.reserves || s.back.takes, AskedFor: s.back.asked, Unmet: s.back.unmet, Ours: s.back.ours,
 		Next: s.next, Schedule: g.scheduleOf(s.name).String(), Watch: s.watch, WatchBroken: s.deaf,
 	}
 }
@@ -129,6 +132,43 @@ func heldView(list []report.DocumentHeld) []page.Held {
 		if h.Row != nil {
 			out[i].InTheWay = page.Row{Kind: h.Change.Kind, ID: h.Row.ID, Fields: fieldsView(h.Row.Fields)}
 		}
+	}
+	return out
+}
+
+// reservationView is a change at a source. What of it changes, and the MAC, are
+// its fields.
+func reservationView(c report.DocumentReservation) page.Change {
+	v := page.Change{
+		Owner: c.Owner, Action: c.Action, Kind: page.KindAddress, Address: c.Address, VRF: c.VRF, UsedBy: c.For,
+		Reason: c.Reason, RowID: c.ID, Status: c.Status, Detail: c.Detail,
+	}
+	changed := c.Was != ""
+	if changed && c.Was != c.Address {
+		v.Fields = append(v.Fields, page.Field{Name: "address", Old: c.Was, New: c.Address})
+	}
+	if changed && c.WasFor != c.For {
+		v.Fields = append(v.Fields, page.Field{Name: "for", Old: c.WasFor, New: c.For})
+	}
+	if changed && c.WasMAC != c.MAC || c.MAC != "" && c.MAC != c.For {
+		v.Fields = append(v.Fields, page.Field{Name: ipam.MACField, Old: c.WasMAC, New: c.MAC})
+	}
+	return v
+}
+
+func undoneBackView(list []report.DocumentReservation) []page.Change {
+	out := make([]page.Change, len(list))
+	for i, c := range list {
+		out[i] = reservationView(c)
+	}
+	return out
+}
+
+func heldBackView(list []report.DocumentReservationHeld) []page.Held {
+	out := make([]page.Held, len(list))
+	for i, h := range list {
+		out[i] = page.Held{Change: reservationView(h.Change), Advice: h.Advice, Note: h.Note}
+		out[i].Reason, out[i].Status = h.Reason, ""
 	}
 	return out
 }

@@ -18,6 +18,7 @@ type syncFlags struct {
 	approve string
 	every   time.Duration
 	metrics string
+	state   string
 	out     output
 }
 
@@ -48,6 +49,7 @@ Exit codes:
 	flags.StringVar(&f.approve, "approve", "", "carry out the plan of this digest although it goes over the limits")
 	flags.DurationVar(&f.every, "every", 0, "repeat the pass at this interval until stopped")
 	flags.StringVar(&f.metrics, "metrics-file", "", "write Prometheus metrics of the pass to this file, for node_exporter's textfile collector (NAME.prom)")
+	flags.StringVar(&f.state, "state-dir", "", "folder in which it is remembered what was reserved (overrides serve.state_dir)")
 	f.out.flags(flags)
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "approve")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "metrics-file")
@@ -71,6 +73,7 @@ func (p *program) sync(ctx context.Context, f syncFlags) error {
 	if err != nil {
 		return err
 	}
+	defer s.openLedger(f.state)()
 	pass := s.pass(f.only, progress)
 	if f.every == 0 {
 		return p.once(ctx, s, pass, progress, f)

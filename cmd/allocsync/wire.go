@@ -10,6 +10,7 @@ import (
 	"allocsync/sources/all"
 	"allocsync/sync/apply"
 	"allocsync/sync/plan"
+	"allocsync/sync/reserve"
 	"allocsync/sync/worker"
 )
 
@@ -19,6 +20,7 @@ type setting struct {
 	client  *netbox.Client
 	mapping *mapping.Mapping
 	sources []worker.Source
+	ledger  reserve.Ledger // nil where no state folder is open
 }
 
 // load reads the configuration and wires everything that it names. It opens no
@@ -61,12 +63,17 @@ func wire(c *config.Config, rules []mapping.Rule, onRetry func(netbox.Retry)) (*
 		if err != nil {
 			return nil, c.Problem(fmt.Sprintf("sources[%d].options", i), err.Error())
 		}
+		if _, can := opened.(sources.Reserver); source.Reserve && !can {
+			return nil, c.Problem(fmt.Sprintf("sources[%d].reserve", i), "systems of kind "+source.Kind+" hold no reservations; take the key away")
+		}
 		s.sources = append(s.sources, worker.Source{
 			Name:   source.Name,
 			Owner:  source.Owner(c.Installation),
 			Source: opened,
 			Allow:  plan.Allow{Create: source.Allow.Create, Update: source.Allow.Update, Delete: source.Allow.Delete},
 			Gone:   plan.Gone{Deprecate: source.Gone.Action == config.GoneDeprecate, After: source.Gone.After},
+
+			Reserve: source.Reserve,
 		})
 	}
 	return s, nil
@@ -127,6 +134,7 @@ func (s *setting) pass(only []string, progress *progress) *worker.Pass {
 		Only:    only,
 		Limits:  s.limits(),
 		Apply:   apply.Options{Batch: s.config.NetBox.Batch},
+		Ledger:  s.ledger,
 	}
 	if progress != nil {
 		pass.Phase = progress.phase

@@ -29,7 +29,7 @@ const (
 
 // Options is the configuration of a set of libvirt hosts.
 type Options struct {
-	URIs []string `yaml:"uris" doc:"The hosts, each by its libvirt URI: qemu:///system for this machine, qemu+tls://HOST/system, qemu+ssh://USER@HOST/system, qemu+tcp://HOST/system. They are opened read-only. List all hosts among which domains migrate in one source."`
+	URIs []string `yaml:"uris" doc:"The hosts, each by its libvirt URI: qemu:///system for this machine, qemu+tls://HOST/system, qemu+ssh://USER@HOST/system, qemu+tcp://HOST/system. They are opened read-only, but to reserve. List all hosts among which domains migrate in one source."`
 
 	CAFile         string `yaml:"ca_file" doc:"PEM file of the authorities that sign the certificates of tls hosts. A URI's pkipath= goes before it."`
 	ClientCertFile string `yaml:"client_cert_file" doc:"PEM file of the client certificate for tls hosts. A URI's pkipath= goes before it."`

@@ -1,6 +1,8 @@
 package reserve
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -11,17 +13,23 @@ import (
 // Compute plans the way back by the truth table of the package comment. It is
 // total and asks nobody but the sources' Consider.
 func Compute(in Input) Proposal {
-	c := &computation{Proposal: Proposal{wishes: map[key]wish{}, held: map[key]ipam.Reservation{}}, notes: map[int]Note{}, extra: map[string]*plan.Summary{}}
+	c := &computation{Proposal: Proposal{wishes: map[key]wish{}, held: map[int]ipam.Reservation{}}, notes: map[int]Note{}, extra: map[string]*plan.Summary{}}
 	for _, n := range in.Ledger.Notes {
 		c.notes[n.Row] = n
 	}
-	var sources []plan.Source
 	for _, s := range in.Sources {
-		sources = append(sources, plan.Source{Owner: s.Owner, Missing: s.Missing, Allow: s.Allow})
 		c.extra[s.Owner] = &plan.Summary{}
 		c.source(newSite(s, in))
+		// Each by itself: what one source holds, no other can take over.
+		one := plan.Compute(plan.Input{
+			Sources: []plan.Source{{Owner: s.Owner, Missing: s.Missing, Allow: s.Allow}}, Claims: c.claims, Current: c.current,
+		})
+		c.Plan.Changes = append(c.Plan.Changes, one.Changes...)
+		c.Plan.Held = append(c.Plan.Held, one.Held...)
+		c.Plan.Sources = append(c.Plan.Sources, one.Sources...)
+		c.claims, c.current = nil, nil
 	}
-	c.Plan = plan.Compute(plan.Input{Sources: sources, Claims: c.claims, Current: c.current})
+	slices.SortFunc(c.Plan.Changes, plan.Change.Compare)
 	c.name()
 	c.Plan = c.Plan.Withhold(c.withheld)
 	c.count()
@@ -31,9 +39,9 @@ func Compute(in Input) Proposal {
 // computation is one Compute.
 type computation struct {
 	Proposal
-	claims  []ipam.Claim
-	current []ipam.Stored
-	aside   []plan.Held // what the planner does not get to see
+	claims  []ipam.Claim  // of the source that is dealt with
+	current []ipam.Stored // likewise
+	aside   []plan.Held   // what the planner does not get to see
 	extra   map[string]*plan.Summary
 	notes   map[int]Note
 }
@@ -61,12 +69,17 @@ func (c *computation) source(s *site) {
 	}
 }
 
-// own adds a reservation of ours to what there is.
+// own adds a reservation of ours to what there is. Its ID is made of what it is:
+// a digest that was approved must not change because of others.
 func (c *computation) own(s *site, h ipam.Reservation) {
-	record := s.record(s.tableOf(h), h)
-	k := key{s.Owner, record.Place}
-	c.held[k] = h
-	c.current = append(c.current, ipam.Stored{ID: len(c.current) + 1, Record: record})
+	sum := fnv.New32a()
+	fmt.Fprintf(sum, "%s %s %s", s.Owner, h.Network, h.Addr)
+	id := int(sum.Sum32() >> 1)
+	for _, taken := c.held[id]; taken || id == 0; _, taken = c.held[id] {
+		id++
+	}
+	c.held[id] = h
+	c.current = append(c.current, ipam.Stored{ID: id, Record: s.record(s.tableOf(h), h)})
 }
 
 // row decides what becomes of one row that asks.
@@ -179,7 +192,7 @@ func (c *computation) meet(s *site, i int) {
 // withheld says which changes are not to be made now.
 func (c *computation) withheld(change plan.Change) (plan.Reason, string) {
 	if change.Action != plan.Create { // an update gives another address up
-		if h := c.held[key{change.Owner, change.Before.Place}]; h.InUse != "" {
+		if h := c.held[change.Before.ID]; h.InUse != "" {
 			return plan.InUse, h.InUse
 		}
 	}

@@ -109,7 +109,7 @@ func (p Proposal) Released(changes []plan.Change) map[string][]ipam.Reservation 
 		if c.Action == plan.Create {
 			continue
 		}
-		if h, ok := p.held[key{c.Owner, c.Before.Place}]; ok {
+		if h, ok := p.held[c.Before.ID]; ok {
 			out[c.Owner] = append(out[c.Owner], h)
 		}
 	}

@@ -145,7 +145,7 @@ type Proposal struct {
 	holdings []Holding
 
 	wishes map[key]wish
-	held   map[key]ipam.Reservation // ours, by where NetBox would have it
+	held   map[int]ipam.Reservation // ours, by the ID that the planner knows them by
 }
 
 // key names what a change is about.

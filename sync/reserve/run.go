@@ -136,7 +136,7 @@ func (x *run) releases(desk sources.Desk, changes []int) {
 	var gone []Entry
 	x.each(changes, func(ctx context.Context, i int) {
 		c := x.out[i].Change
-		held := x.proposal.held[key{c.Owner, c.Before.Place}]
+		held := x.proposal.held[c.Before.ID]
 		if err := desk.Release(ctx, held); err != nil {
 			x.failed(i, err)
 			return

@@ -115,20 +115,24 @@ func (s *site) wishOf(row ipam.Stored) ipam.Reservation {
 // Without one it says why.
 func (s *site) networkOf(row ipam.Stored) (uri ipam.UsedBy, why string) {
 	addr := row.Place.Prefix.Addr()
-	best := -1
+	var found []Network // the smallest
 	var elsewhere []string
-	for i, n := range s.Networks {
+	for _, n := range s.Networks {
 		switch {
 		case !n.Prefix.Contains(addr):
 		case n.VRF != row.Place.VRF:
 			elsewhere = append(elsewhere, fmt.Sprintf("%s %s", n.Prefix, table(n.VRF)))
-		case best < 0 || n.Prefix.Bits() > s.Networks[best].Prefix.Bits():
-			best = i
+		case len(found) == 0 || n.Prefix.Bits() > found[0].Prefix.Bits():
+			found = []Network{n}
+		case n.Prefix.Bits() == found[0].Prefix.Bits() && n.URI != found[0].URI:
+			found = append(found, n)
 		}
 	}
 	switch {
-	case best >= 0:
-		return s.Networks[best].URI, ""
+	case len(found) == 1:
+		return found[0].URI, ""
+	case len(found) > 1:
+		return "", fmt.Sprintf("%s and %s both have this address %s; give them VRFs of their own by a rule", found[0].URI, found[1].URI, table(row.Place.VRF))
 	case len(elsewhere) > 0:
 		slices.Sort(elsewhere)
 		return "", fmt.Sprintf("the row stands %s, and the network with this address is %s", table(row.Place.VRF), strings.Join(slices.Compact(elsewhere), ", "))

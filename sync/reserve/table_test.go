@@ -66,6 +66,7 @@ type world struct {
 	closed  string
 	refuses string // the words of Consider
 	allow   plan.Allow
+	twin    bool // another network with the same prefix
 }
 
 func (w world) input() reserve.Input {
@@ -73,14 +74,18 @@ func (w world) input() reserve.Input {
 	if allow == (plan.Allow{}) {
 		allow = plan.AllowAll()
 	}
+	networks := []reserve.Network{
+		{URI: net1, Prefix: netip.MustParsePrefix("10.0.0.0/24")},
+		{URI: "/networks/2", Prefix: netip.MustParsePrefix("10.9.0.0/24"), VRF: "red"},
+	}
+	if w.twin {
+		networks = append(networks, reserve.Network{URI: "/networks/3", Prefix: netip.MustParsePrefix("10.0.0.0/24")})
+	}
 	return reserve.Input{
 		Rows: w.rows, Ledger: reserve.Book{Entries: w.ledger, Notes: w.notes},
 		Sources: []reserve.Source{{
 			Owner: owner, Missing: w.missing, Allow: allow, Closed: w.closed, Held: w.held,
-			Networks: []reserve.Network{
-				{URI: net1, Prefix: netip.MustParsePrefix("10.0.0.0/24")},
-				{URI: "/networks/2", Prefix: netip.MustParsePrefix("10.9.0.0/24"), VRF: "red"},
-			},
+			Networks: networks,
 			Consider: func(wish ipam.Reservation) (ipam.Reservation, error) {
 				if w.refuses != "" {
 					return ipam.Reservation{}, fmt.Errorf("%w: %s", sources.ErrRefused, w.refuses)
@@ -182,6 +187,8 @@ func TestTable(t *testing.T) {
 		"another owner's row": {world{rows: []ipam.Stored{asks(5, theirs)}},
 			"hold create 10.0.0.5 for nobody in particular: the row belongs to another owner: dc1/other\nasked 1, held 0, in step 0"},
 		"the source's own row": {world{rows: []ipam.Stored{asks(5, own, forUser("/i/1"))}}, "create 10.0.0.5 for /i/1: asked for in NetBox\nasked 1, held 0, in step 0"},
+		"two networks have it": {world{rows: []ipam.Stored{asks(5)}, twin: true},
+			"hold create 10.0.0.5 for nobody in particular: the source cannot hold it: /networks/1 and /networks/3 both have this address in the global table; give them VRFs of their own by a rule\nasked 1, held 0, in step 0"},
 		"closed": {world{rows: []ipam.Stored{asks(5)}, closed: "reserve is off"},
 			"hold create 10.0.0.5 for nobody in particular: the source cannot hold it: reserve is off\nasked 1, held 0, in step 0"},
 		"policy": {world{rows: []ipam.Stored{asks(5)}, allow: plan.Allow{Delete: true}},
@@ -189,6 +196,33 @@ func TestTable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, text(reserve.Compute(c.input()))) })
 	}
+}
+
+// What one source holds, another cannot take over: a row that asks another source
+// now is released here and reserved there.
+func TestAnotherSourceIsAsked(t *testing.T) {
+	x := world{held: []ipam.Reservation{held(5, macA)}, ledger: []reserve.Entry{entry(held(5, macA))}, rows: []ipam.Stored{
+		asks(5, forMAC(macA), func(r *ipam.Stored) { r.ReserveAt = "dc1/other" }),
+	}}.input()
+	y := x.Sources[0]
+	y.Owner, y.Held = "dc1/other", nil
+	x.Sources = append(x.Sources, y)
+	p := reserve.Compute(x)
+	require.Equal(t, "create 10.0.0.5 for 52:54:00:00:00:0a: asked for in NetBox\n"+
+		"delete 10.0.0.5 for 52:54:00:00:00:0a: no longer asked for in NetBox\nasked 0, held 1, in step 0", text(p))
+	require.Equal(t, []string{"dc1/other", owner}, []string{p.Plan.Changes[0].Owner, p.Plan.Changes[1].Owner})
+}
+
+// Two of ours with one address, in networks of one source that share a table,
+// are two: each is released by itself.
+func TestTwoOfOneAddress(t *testing.T) {
+	other := held(5, macB)
+	other.Network, other.Ref = "/networks/3", "/held/other"
+	p := reserve.Compute(world{
+		twin: true, held: []ipam.Reservation{held(5, macA), other}, ledger: []reserve.Entry{entry(held(5, macA)), entry(other)},
+	}.input())
+	require.Len(t, p.Plan.Changes, 2)
+	require.ElementsMatch(t, []ipam.Reservation{held(5, macA), other}, p.Released(p.Plan.Changes)[owner])
 }
 
 // What was refused is tried again only when something has changed: the row, or

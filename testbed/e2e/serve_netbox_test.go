@@ -20,7 +20,9 @@ func (w *world) subscribe(d *daemon, k keyring) {
 		"name": w.installation, "object_types": []string{"ipam.ipaddress", "ipam.prefix"},
 		"event_types": []string{"object_created", "object_updated", "object_deleted"},
 		"action_type": "webhook", "action_object_type": "extras.webhook", "action_object_id": hook,
-		"conditions": object{"attr": "custom_fields.sync_owner", "value": w.owner("lab")},
+		"conditions": object{"or": []object{
+			{"attr": "custom_fields.sync_owner", "value": w.owner("lab")}, {"attr": "custom_fields.reserve_at", "value": w.owner("lab")},
+		}},
 	})
 }
 
