@@ -3,6 +3,7 @@ package sources
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"allocsync/ipam"
 )
@@ -49,8 +50,8 @@ type Survey struct {
 type Desk interface {
 	// Consider completes a wish from what the Survey has read: Network, and
 	// where it is for a node or instance, For and MAC as Held will spell them.
-	// Where no Addr is asked for it chooses a free one if it can, and leaves it
-	// to Reserve otherwise. It returns an error if the wish cannot be met as
+	// Where no Addr is asked for it stays away, and Reserve, or a Chooser,
+	// chooses; or the error is ErrNoChoice. It returns an error if the wish cannot be met as
 	// things are, so that a dry run can say so. It asks the source nothing and
 	// changes nothing.
 	//
@@ -70,4 +71,13 @@ type Desk interface {
 	// it is gone already it succeeds. It looks again just before, and refuses
 	// where the reservation is another's by now: other MAC, user or mark.
 	Release(ctx context.Context, held ipam.Reservation) error
+}
+
+// Chooser is the optional ability of a Desk whose source knows best which
+// addresses are free.
+type Chooser interface {
+	// Choose returns an address that Reserve would take for a wish without one,
+	// and that this Desk has not returned before. It asks the source, and
+	// reserves nothing: somebody else may take the address meanwhile.
+	Choose(ctx context.Context, wish ipam.Reservation) (netip.Addr, error)
 }

@@ -51,10 +51,10 @@ type Reservation struct {
 // ReservationList is the answer of GET /v1/reservations.
 type ReservationList struct {
 	Reservations []Reservation  `json:"reservations"`
-	Unread       []UnreadSource `json:"unread"` // nothing is said of what these hold
+	Unread       []UnreadSource `json:"unread"` // nothing is said of what is reserved there
 }
 
-// UnreadSource is a source that did not answer.
+// UnreadSource is a source that did not answer, or a part that it could not read.
 type UnreadSource struct {
 	Source string `json:"source"`
 	Error  string `json:"error"`

@@ -50,7 +50,7 @@ func (p *program) reservationsCommand() *cobra.Command {
 asked of them in NetBox and not held, with the reason. It reads every source that
 has reserve: true, or the one of --source. It changes nothing.
 ` + deskText + `
-Exit codes: 0 listed, 1 failed, 4 a source did not answer.`,
+Exit codes: 0 listed, 1 failed, 4 a source did not answer in full.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.reservations(cmd.Context(), f, strings.Join(args, ""))

@@ -147,8 +147,8 @@ func (d localDesk) list(ctx context.Context, source, address string) (webhook.Re
 		return webhook.ReservationList{}, err
 	}
 	if source != "" {
-		list, err := d.pass([]string{source}).Reservations(ctx, source)
-		return webhook.ReservationList{Reservations: documentsOf(list, addr)}, err
+		list, missing, err := d.pass([]string{source}).Reservations(ctx, source)
+		return webhook.ReservationList{Reservations: documentsOf(list, addr), Unread: unreadOf(source, missing)}, err
 	}
 	return d.listAll(ctx, addr)
 }
@@ -157,17 +157,19 @@ func (d localDesk) list(ctx context.Context, source, address string) (webhook.Re
 // answers.
 func (d localDesk) listAll(ctx context.Context, addr netip.Addr) (webhook.ReservationList, error) {
 	out := webhook.ReservationList{Reservations: []webhook.Reservation{}, Unread: []webhook.UnreadSource{}}
-	asked, last := 0, error(nil)
+	asked, failed, last := 0, 0, error(nil)
 	for _, s := range d.sources {
 		if !s.Reserve {
 			continue
 		}
 		asked++
-		list, err := d.pass([]string{s.Name}).Reservations(ctx, s.Name)
+		list, missing, err := d.pass([]string{s.Name}).Reservations(ctx, s.Name)
+		out.Unread = append(out.Unread, unreadOf(s.Name, missing)...)
 		switch {
 		case ctx.Err() != nil:
 			return webhook.ReservationList{}, ctx.Err()
 		case err != nil:
+			failed++
 			out.Unread, last = append(out.Unread, webhook.UnreadSource{Source: s.Name, Error: err.Error()}), err
 		default:
 			out.Reservations = append(out.Reservations, documentsOf(list, addr)...)
@@ -176,8 +178,17 @@ func (d localDesk) listAll(ctx context.Context, addr netip.Addr) (webhook.Reserv
 	switch {
 	case asked == 0:
 		return webhook.ReservationList{}, errNoReserving
-	case asked == len(out.Unread):
+	case asked == failed:
 		return webhook.ReservationList{}, last
 	}
 	return out, nil
+}
+
+// unreadOf lists the parts of a source that could not be read.
+func unreadOf(source string, missing []string) []webhook.UnreadSource {
+	unread := []webhook.UnreadSource{}
+	for _, text := range missing {
+		unread = append(unread, webhook.UnreadSource{Source: source, Error: text})
+	}
+	return unread
 }

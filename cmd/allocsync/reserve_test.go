@@ -451,6 +451,22 @@ func TestReservationsOfSeveral(t *testing.T) {
 	l.mustRun(t, exitFailed, "reservations")
 }
 
+// A part of a source cannot be read: the rest is listed, and that is said.
+func TestReservationsInPart(t *testing.T) {
+	l := newMAASLab(t, "3.6.1")
+	l.maas.Inject(maasd.Fault{On: "GET subnets/3/?op=ip_addresses", Kind: maasd.Broken})
+	for _, args := range [][]string{{"reservations"}, {"reservations", "--source", "maas"}} {
+		out := l.mustRun(t, exitPartly, append(append(args, "--format", "json"), l.here()...)...)
+		var list webhook.ReservationList
+		require.NoError(t, json.Unmarshal([]byte(out.stdout), &list))
+		require.NotEmpty(t, list.Reservations)
+		require.Len(t, list.Unread, 1)
+		require.Equal(t, "maas", list.Unread[0].Source)
+		require.Contains(t, list.Unread[0].Error, "internal")
+		require.Contains(t, complaint(out), "not listed: source maas: ")
+	}
+}
+
 // No source is to hold anything: that is said, rather than that nothing is held.
 func TestReservationsOfNone(t *testing.T) {
 	l := newLab(t)

@@ -61,6 +61,23 @@ func (d *desk) choose(ctx context.Context, t task) (netip.Addr, error) {
 	return netip.Addr{}, refuse("subnet %s has no address left that is free and with which MAAS has seen nobody; name one", line(t.network.Name))
 }
 
+// Choose implements sources.Chooser.
+func (d *desk) Choose(ctx context.Context, wish ipam.Reservation) (netip.Addr, error) {
+	wish.Addr = netip.Addr{}
+	t, err := d.consider(wish)
+	if err == nil && t.met != nil {
+		return t.met.Addr, nil
+	}
+	var addr netip.Addr
+	if err == nil {
+		addr, err = d.choose(ctx, t)
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("choose %s: %w", wish, err)
+	}
+	return addr, nil
+}
+
 func (d *desk) free(t task, addr netip.Addr) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

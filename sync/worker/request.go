@@ -83,13 +83,14 @@ func (p *Pass) Release(ctx context.Context, source string, addr netip.Addr) (Res
 }
 
 // Reservations lists what is held at a source, by whomever, and what is asked of
-// it, ordered by address.
-func (p *Pass) Reservations(ctx context.Context, source string) ([]Reservation, error) {
+// it, ordered by address. Missing are the parts of the source that could not be
+// read, each with its reason.
+func (p *Pass) Reservations(ctx context.Context, source string) (list []Reservation, missing []string, err error) {
 	o, err := p.office(ctx, source)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return o.list(), nil
+	return o.list(), o.reading.Missing(), nil
 }
 
 // office is one source with everything that was read for one request.
@@ -129,30 +130,25 @@ func (p *Pass) office(ctx context.Context, source string) (*office, error) {
 
 // row finds or makes the row that asks for a wish.
 func (o *office) row(ctx context.Context, n reserve.Network, wish ipam.Reservation) (row ipam.Stored, made bool, err error) {
+	wish.Ref = o.heldAt(n, wish)
 	completed, err := o.reading.Desk.Consider(wish)
-	choose := errors.Is(err, sources.ErrNoChoice)
-	if !wish.Addr.IsValid() && err == nil {
-		choose = !completed.Addr.IsValid() || !o.free(ctx, n, completed.Addr)
+	if err == nil && !completed.Addr.IsValid() {
+		completed.Addr, err = o.choice(ctx, n, wish)
 	}
-	if choose {
+	if errors.Is(err, sources.ErrNoChoice) {
 		row, err = o.chosen(ctx, n, wish)
 		return row, err == nil, err
 	}
-	addr := completed.Addr
-	if err != nil { // it may be held already, for the very same
-		addr = wish.Addr
-		completed = wish
+	if err != nil {
+		return row, false, err
 	}
-	record := recordOf(n, addr, completed)
-	there, lookErr := o.proposal.session.At(ctx, []ipam.Place{record.Place})
-	if lookErr != nil {
-		return row, false, lookErr
+	record := recordOf(n, completed.Addr, completed)
+	there, err := o.proposal.session.At(ctx, []ipam.Place{record.Place})
+	if err != nil {
+		return row, false, err
 	}
 	if i := slices.IndexFunc(there, func(r ipam.Stored) bool { return r.ReserveAt == o.reading.Source.Owner }); i >= 0 {
-		return there[i], false, sameWish(there[i], completed)
-	}
-	if err != nil && !o.heldFor(n, wish) {
-		return row, false, err
+		return there[i], false, o.sameWish(there[i], wish, completed)
 	}
 	if len(there) > 0 {
 		return o.adopt(ctx, there[0])
@@ -164,12 +160,34 @@ func (o *office) row(ctx context.Context, n reserve.Network, wish ipam.Reservati
 	return row, true, o.alone(ctx, row)
 }
 
-// heldFor reports whether the source holds already what is wished for.
-func (o *office) heldFor(n reserve.Network, wish ipam.Reservation) bool {
-	return slices.ContainsFunc(o.reading.Held, func(h ipam.Reservation) bool {
-		return h.Network == n.URI && h.Addr == wish.Addr && (wish.MAC == "" || wish.MAC == h.MAC) &&
-			(wish.For == "" || wish.For == h.For || wish.For == h.Ref)
-	})
+// heldAt is the URI of what the source holds of an address, if that is ours or
+// what is wished for; "" for nothing. It is no conflict then.
+func (o *office) heldAt(n reserve.Network, wish ipam.Reservation) ipam.UsedBy {
+	for _, h := range o.proposal.back.Holdings() {
+		meets := (wish.MAC == "" || wish.MAC == h.MAC) && (wish.For == "" || wish.For == h.For || wish.For == h.Ref)
+		if h.Network == n.URI && h.Addr == wish.Addr && (h.Ours || meets) {
+			return h.Ref
+		}
+	}
+	return ""
+}
+
+// maxChoices is how many addresses of a source's choice NetBox may have rows of.
+const maxChoices = 20
+
+// choice is an address that the source chooses and of which NetBox has no row.
+func (o *office) choice(ctx context.Context, n reserve.Network, wish ipam.Reservation) (netip.Addr, error) {
+	chooser, can := o.reading.Desk.(sources.Chooser)
+	if !can {
+		return netip.Addr{}, sources.ErrNoChoice
+	}
+	for range maxChoices {
+		addr, err := chooser.Choose(ctx, wish)
+		if err != nil || o.free(ctx, n, addr) {
+			return addr, err
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%w: NetBox has rows of the first %d addresses that are free at the source; name one", ErrRequest, maxChoices)
 }
 
 // free reports whether NetBox has no row of an address.
@@ -237,10 +255,17 @@ func (o *office) alone(ctx context.Context, row ipam.Stored) error {
 	return nil
 }
 
-// sameWish says in what a row that asks already differs from a wish.
-func sameWish(row ipam.Stored, wish ipam.Reservation) error {
-	if wish.MAC != "" && row.Attrs.MAC != "" && row.Attrs.MAC != wish.MAC {
-		return fmt.Errorf("%w: row #%d asks for %s for %s already; release that first", ErrRequest, row.ID, row.Place.Prefix.Addr(), row.Attrs.MAC)
+// sameWish says in what a row that asks already differs from a wish. A wish that
+// names nobody is content with any.
+func (o *office) sameWish(row ipam.Stored, wish, completed ipam.Reservation) error {
+	for _, h := range o.proposal.back.Holdings() { // used_by was filled in with the URI of what is held
+		if h.Ours && h.Ref == row.Attrs.UsedBy {
+			row.Attrs.UsedBy, row.Attrs.MAC = h.For, h.MAC
+		}
+	}
+	asked := ipam.Reservation{Addr: completed.Addr, MAC: row.Attrs.MAC, For: row.Attrs.UsedBy}
+	if wish.MAC != "" && asked.MAC != wish.MAC || wish.For != "" && asked.For != completed.For {
+		return fmt.Errorf("%w: row #%d asks for %s already, and not for %s; release that first", ErrRequest, row.ID, asked, completed)
 	}
 	return nil
 }
@@ -269,8 +294,8 @@ func (o *office) focus(rows []ipam.Stored, place ipam.Place) {
 
 // hold has the source hold what a row asks for.
 func (o *office) hold(ctx context.Context, row ipam.Stored) (Reservation, error) {
-	rows := slices.DeleteFunc(slices.Clone(o.asking), func(r ipam.Stored) bool { return r.ID == row.ID })
-	o.focus(append(rows, row), row.Place)
+	o.asking = append(slices.DeleteFunc(slices.Clone(o.asking), func(r ipam.Stored) bool { return r.ID == row.ID }), row)
+	o.focus(o.asking, row.Place)
 	if h, held := o.heldBack(plan.Create, row.Place); held {
 		return Reservation{}, fmt.Errorf("%w: %s: %s", ErrRequest, h.Reason, h.Note)
 	}
@@ -344,9 +369,14 @@ func failure(r apply.Result) error {
 		case apply.Done:
 		case apply.Refused:
 			return fmt.Errorf("%w: %s", ErrRequest, o.Detail)
+		case apply.Skipped:
+			return errors.Join(ErrUnfinished, r.Err)
 		default:
 			return fmt.Errorf("%w: %s", ErrUnfinished, o.Detail)
 		}
+	}
+	if r.Err != nil && len(r.Reservations) > 0 { // the source has done it, NetBox has not
+		return fmt.Errorf("%w: %w", ErrUnfinished, r.Err)
 	}
 	return r.Err
 }
