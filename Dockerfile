@@ -21,7 +21,7 @@ RUN GOOS="$TARGETOS" GOARCH="$TARGETARCH" make build VERSION="$VERSION" && mkdir
 
 FROM scratch
 LABEL org.opencontainers.image.title="allocsync" \
-      org.opencontainers.image.description="Keeps NetBox in step with the IP addresses that LXD and Incus hand out" \
+      org.opencontainers.image.description="Keeps NetBox in step with the IP addresses that LXD, Incus, libvirt and MAAS hand out" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # The one place where the program may write.

@@ -36,7 +36,7 @@ func (p *program) serveCommand() *cobra.Command {
 		Long: `serve stays up and keeps NetBox in step: on the schedules of the configuration,
 when NetBox or somebody else posts to a hook, and when a source that can do so
 tells of a change. It answers on the address serve.listen: a page that shows what
-it does, /metrics, /healthz and /readyz.
+it does, /metrics, /healthz and /readyz, and /v1/reservations for programs.
 
 SIGTERM and SIGINT end it, once the batch of writes in flight has been answered.
 SIGHUP, or a change of the file, makes it read the configuration again; one that
