@@ -29,6 +29,11 @@ type Reservation struct {
 	For  UsedBy // URI of the node or instance; "" where there is none
 	Name string // host name, or who it is for in words; "" where there is none
 
+	// NIC is the name of the interface of For, in place of its MAC, as its own
+	// system calls it: eth0, enp1s0. Only in a wish, and gone once it is
+	// completed.
+	NIC string
+
 	// What follows is of one that is held, and "" in a wish but for Ref and Mark.
 
 	// Ref is the URI of the reservation: Allocation.UsedBy of the allocation
@@ -82,6 +87,7 @@ func (r Reservation) Compare(s Reservation) int {
 		cmp.Compare(r.MAC, s.MAC),
 		cmp.Compare(r.For, s.For),
 		cmp.Compare(r.Name, s.Name),
+		cmp.Compare(r.NIC, s.NIC),
 		cmp.Compare(r.Type, s.Type),
 		cmp.Compare(r.Mark, s.Mark),
 		compareBool(r.Unmarkable, s.Unmarkable),
@@ -96,6 +102,8 @@ func (r Reservation) String() string {
 		text = r.Addr.String()
 	}
 	switch {
+	case r.For != "" && r.NIC != "":
+		text += fmt.Sprintf(" for %s of %s", r.NIC, r.For)
 	case r.For != "" && r.MAC != "":
 		text += fmt.Sprintf(" for %s, %s", r.For, r.MAC)
 	case r.For != "":

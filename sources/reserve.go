@@ -49,7 +49,8 @@ type Survey struct {
 // ctx, nothing was changed.
 type Desk interface {
 	// Consider completes a wish from what the Survey has read: Network, and
-	// where it is for a node or instance, For and MAC as Held will spell them.
+	// where it is for a node or instance, For and MAC as Held will spell them,
+	// from its NIC where that is named.
 	// Where no Addr is asked for it stays away, and Reserve, or a Chooser,
 	// chooses; or the error is ErrNoChoice. It returns an error if the wish cannot be met as
 	// things are, so that a dry run can say so. It asks the source nothing and

@@ -31,7 +31,7 @@ func TestAPI(t *testing.T) {
 	r = b.asks(t, "DELETE", "/v1/reservations?source=lab&address=10.0.0.5", "a body is of no interest")
 	require.JSONEq(t, string(want), r.text)
 	require.Equal(t, []string{
-		"reserve {Source:lab Network:br0 Address:10.0.0.5 MAC:00:16:3e:00:00:01 For:u1 Name:für u1}",
+		"reserve {Source:lab Network:br0 Address:10.0.0.5 MAC:00:16:3e:00:00:01 NIC: For:u1 Name:für u1}",
 		"list lab 10.0.0.5/24", "list  ", "release lab 10.0.0.5",
 	}, d.asked)
 	require.Contains(t, b.log.String(), `"method":"POST","path":"/v1/reservations","status":201,"took_ms":0,"source":"lab","address":"10.0.0.5/24","state":"held","remote":"127.0.0.1:`)

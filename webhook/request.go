@@ -19,7 +19,7 @@ const (
 
 // maxTexts are the longest texts that a request may hold, in bytes, by key.
 func maxTexts() map[string]int {
-	return map[string]int{keySource: 200, "network": 2000, keyAddress: 100, "mac": 100, "for": 2000, "name": 200}
+	return map[string]int{keySource: 200, "network": 2000, keyAddress: 100, "mac": 100, "nic": 100, "for": 2000, "name": 200}
 }
 
 // parseReservation reads the body of POST /v1/reservations: one JSON object with
@@ -29,7 +29,7 @@ func parseReservation(body []byte) (ReservationRequest, error) {
 	var wanted ReservationRequest
 	into := map[string]*string{
 		keySource: &wanted.Source, "network": &wanted.Network, keyAddress: &wanted.Address,
-		"mac": &wanted.MAC, "for": &wanted.For, "name": &wanted.Name,
+		"mac": &wanted.MAC, "nic": &wanted.NIC, "for": &wanted.For, "name": &wanted.Name,
 	}
 	if !utf8.Valid(body) {
 		return ReservationRequest{}, errors.New("the body is not UTF-8")

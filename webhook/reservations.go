@@ -26,6 +26,7 @@ type ReservationRequest struct {
 	Network string `json:"network,omitempty"`
 	Address string `json:"address,omitempty"`
 	MAC     string `json:"mac,omitempty"`
+	NIC     string `json:"nic,omitempty"`
 	For     string `json:"for,omitempty"`
 	Name    string `json:"name,omitempty"`
 }

@@ -71,3 +71,22 @@ func TestRequestBrokenOff(t *testing.T) {
 	require.Equal(t, "held", made.State)
 	require.Len(t, l.atMAAS("172.16.3.91"), 1)
 }
+
+// Of several interfaces on a network one is named, by its name or its MAC.
+func TestRequestNIC(t *testing.T) {
+	l := newMAASLab(t, "3.6.1")
+	l.maas.AddMachine(maasd.Node{Hostname: "twins", Status: "Ready", Interfaces: []maasd.Interface{
+		{Name: "eth0", MAC: "52:54:00:00:77:01", VLAN: 5002}, {Name: "eth1", MAC: "52:54:00:00:77:02", VLAN: 5002},
+	}})
+	base := append([]string{"reserve", "--source", "maas", "--network", "internal", "--address", "172.16.3.94", "--node", "twins"}, l.here()...)
+	require.Contains(t, l.mustRun(t, exitFailed, base...).stderr, "eth0 (52:54:00:00:77:01)")
+	require.Contains(t, l.mustRun(t, exitFailed, append(base, "--nic", "eth7")...).stderr, "has no interface eth7")
+	var made webhook.Reservation
+	l.mustAsk(t, &made, append(base, "--nic", "eth1")...)
+	require.Equal(t, "52:54:00:00:77:02", made.MAC)
+	l.mustAsk(t, &made, append(base, "--nic", "eth1")...)
+	require.Contains(t, l.mustRun(t, exitFailed, append(base, "--nic", "eth0")...).stderr, "release that first")
+	require.Len(t, l.atMAAS("172.16.3.94"), 1)
+	require.Contains(t, l.mustRun(t, exitFailed, append(base, "--nic", "eth1", "--mac", "52:54:00:00:77:02")...).stderr, "nic")
+	require.Contains(t, l.mustRun(t, exitFailed, append([]string{"reserve", "--source", "maas", "--network", "internal", "--nic", "eth1"}, l.here()...)...).stderr, "of which node")
+}

@@ -31,8 +31,8 @@ func (p *program) reserveCommand() *cobra.Command {
 it, as a person would: status reserved, with reserve_at. Without --address the
 source chooses one, or NetBox where it does not.
 
-  --for or --node      an address of that node or instance; --mac picks the
-                       interface
+  --for or --node      an address of that node or instance; --mac or
+                       --nic picks the interface
   --mac alone          an address that the source serves to that MAC by DHCP
   neither              an address that the source keeps out of use
 
@@ -47,12 +47,14 @@ source refuses, the row is taken away again.
 	flags.StringVar(&f.wanted.Network, "network", "", "network of it: a CIDR, a name, an ID or a URI; may be left out where --address is in only one")
 	flags.StringVar(&f.wanted.Address, "address", "", "address to hold")
 	flags.StringVar(&f.wanted.MAC, "mac", "", "MAC that it is for")
+	flags.StringVar(&f.wanted.NIC, "nic", "", "name of the node's interface, in place of its MAC")
 	flags.StringVar(&f.wanted.For, "for", "", "URI of the node or instance that it is for")
 	flags.StringVar(&f.node, "node", "", "name or ID of the node or instance that it is for")
 	flags.StringVar(&f.wanted.Name, "user", "", "host name, or who it is for in words")
 	f.desk.flags(flags)
 	formatFlag(flags, &f.format)
 	cmd.MarkFlagsMutuallyExclusive("for", "node")
+	cmd.MarkFlagsMutuallyExclusive("mac", "nic")
 	cmd.MarkFlagsMutuallyExclusive("server", "state-dir")
 	p.completeSources(cmd)
 	return cmd
@@ -95,7 +97,7 @@ func (p *program) reserve(ctx context.Context, f reserveFlags) error {
 // requestOf checks a request as far as that goes without asking anybody. Its
 // errors begin with the key that is wrong.
 func requestOf(wanted webhook.ReservationRequest) (worker.Request, error) {
-	r := worker.Request{Source: wanted.Source, Network: wanted.Network, For: wanted.For, Name: wanted.Name}
+	r := worker.Request{Source: wanted.Source, Network: wanted.Network, For: wanted.For, NIC: wanted.NIC, Name: wanted.Name}
 	var err error
 	if r.Addr, err = addressOf(wanted.Address); err != nil {
 		return worker.Request{}, err
@@ -103,7 +105,12 @@ func requestOf(wanted webhook.ReservationRequest) (worker.Request, error) {
 	if r.MAC, err = ipam.ParseMAC(wanted.MAC); err != nil {
 		return worker.Request{}, fmt.Errorf("mac: %w", err)
 	}
-	if r.For == "" {
+	switch {
+	case r.NIC != "" && r.MAC != "":
+		return worker.Request{}, fmt.Errorf("nic %q: and a MAC; name one of them", r.NIC)
+	case r.NIC != "" && r.For == "":
+		return worker.Request{}, fmt.Errorf("nic %q: of which node? name that too", r.NIC)
+	case r.For == "":
 		return r, nil
 	}
 	if _, err := ipam.ParseUsedBy(r.For); err != nil {

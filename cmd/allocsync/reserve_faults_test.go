@@ -38,6 +38,12 @@ func (g *gate) set(at int, do string, kill func()) {
 	g.seen, g.at, g.do, g.kill = 0, at, do, kill
 }
 
+func (g *gate) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.seen
+}
+
 func (g *gate) next() (string, func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,6 +89,8 @@ type faultWorld struct {
 	url    string
 	folder string
 	log    []string
+
+	reached bool // the last one that was to be killed came so far
 
 	rows   map[int]personRow         // in NetBox, that people made, by ID
 	theirs map[netip.Addr]maasd.Held // at MAAS, that people made
@@ -159,6 +167,7 @@ func (w *faultWorld) killed(at int, do string) {
 	require.NoError(w, child.Start())
 	_ = child.Wait() // killed, or done before it came to that
 	close(ended)
+	w.reached = w.gate.count() >= at
 	w.gate.set(0, "", nil)
 }
 
@@ -444,4 +453,58 @@ func TestReservationFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Killed at every step of one pass, before the request is carried out and after:
+// the next pass heals it, without a double, and without a loss.
+func TestKilledAtEveryStep(t *testing.T) {
+	for _, version := range []uint64{0, 1} { // with reserved IPs, and without
+		for _, do := range []string{"kill", "kill after"} {
+			for at := 1; ; at++ {
+				reached := false
+				name := fmt.Sprintf("%d %s at %d", version, do, at)
+				ok := t.Run(name, func(t *testing.T) { reached = killedAt(t, version, at, do) })
+				if !ok || !reached {
+					break
+				}
+			}
+		}
+	}
+}
+
+// killedAt makes, changes and releases reservations of all kinds in one pass that
+// is killed at a request. It reports whether the pass came to that request.
+func killedAt(t *testing.T, version uint64, at int, do string) bool {
+	w := newFaultWorld(t, version)
+	ask := func(last byte, custom map[string]any) (id int) {
+		p := personRow{addr: netip.AddrFrom4([4]byte{172, 16, 1, last}), reserve: "dc1/maas", description: fmt.Sprint(last)}
+		p.mac, _ = custom["hwaddr"].(string)
+		custom["reserve_at"] = p.reserve
+		var made struct{ ID int }
+		w.call("POST", "/api/ipam/ip-addresses/", map[string]any{
+			"address": p.addr.String() + "/24", "status": "reserved", "description": p.description, "custom_fields": custom,
+		}, &made)
+		w.rows[made.ID] = p
+		return made.ID
+	}
+	gone, other := ask(60, map[string]any{"hwaddr": "52:54:00:00:aa:01"}), ask(61, map[string]any{"hwaddr": "52:54:00:00:aa:02"})
+	ask(62, map[string]any{})
+	w.must(exitInStep, "sync")
+	w.call("DELETE", fmt.Sprintf("/api/ipam/ip-addresses/%d/", gone), nil, nil)
+	delete(w.rows, gone)
+	p := w.rows[other]
+	p.mac = "52:54:00:00:aa:03"
+	w.rows[other] = p
+	w.call("PATCH", fmt.Sprintf("/api/ipam/ip-addresses/%d/", other), map[string]any{"custom_fields": map[string]any{"hwaddr": p.mac}}, nil)
+	ask(63, map[string]any{"hwaddr": "52:54:00:00:aa:04"})
+	ask(64, map[string]any{})
+	w.killed(at, do)
+	reached := w.reached
+	w.note("killed at request %d", at)
+	w.converge()
+	w.check()
+	for last := byte(61); last <= 64; last++ {
+		require.NotZero(t, w.heldAt(netip.AddrFrom4([4]byte{172, 16, 1, last})).ID, "172.16.1.%d is not held\n%s", last, w.region)
+	}
+	return reached
 }

@@ -193,13 +193,15 @@ func (d *desk) clientOfDomain(s spot, wish *ipam.Reservation) (client, error) {
 	}
 	var macs []ipam.MAC
 	for _, n := range tenant.nics {
-		if s.site.networkOf(n) == s.state.name && n.mac != "" && (mac == "" || n.mac == mac) {
+		if s.site.networkOf(n) == s.state.name && n.mac != "" && (mac == "" || n.mac == mac) && (wish.NIC == "" || n.target == wish.NIC) {
 			macs = append(macs, n.mac)
 		}
 	}
 	slices.Sort(macs)
 	macs = slices.Compact(macs)
 	switch {
+	case len(macs) == 0 && wish.NIC != "":
+		return client{}, refuse("domain %s has no interface %s on this network; interfaces have such names while the domain runs, so name the MAC", tenant.title(), short(wish.NIC))
 	case len(macs) == 0 && mac != "":
 		return client{}, refuse("domain %s has no interface %s on this network", tenant.title(), mac)
 	case len(macs) == 0:
@@ -210,7 +212,7 @@ func (d *desk) clientOfDomain(s spot, wish *ipam.Reservation) (client, error) {
 	if o, ok := s.site.seats[seat{s.state.name, macs[0]}]; !ok || o.uuid != tenant.uuid {
 		return client{}, refuse("%s is the MAC of several domains on this network: give each its own", macs[0])
 	}
-	wish.MAC, wish.For = macs[0], domainURI(tenant.uuid, macs[0])
+	wish.MAC, wish.For, wish.NIC = macs[0], domainURI(tenant.uuid, macs[0]), ""
 	return client{mac: macs[0]}, nil
 }
 

@@ -25,7 +25,7 @@ func (d *desk) considerStatic(wish ipam.Reservation) (ipam.Reservation, error) {
 			return wish, err
 		}
 	}
-	wish.Network, wish.For, wish.MAC = p.network.uri(), p.user(), p.hardware
+	wish.Network, wish.For, wish.MAC, wish.NIC = p.network.uri(), p.user(), p.hardware, ""
 	return wish, nil
 }
 
@@ -65,7 +65,7 @@ func (d *desk) portFor(wish ipam.Reservation) (port, error) {
 // meant reports whether a wish is for this interface: by the instance's URI,
 // which user is, or plain name, and by the MAC.
 func (p port) meant(wish ipam.Reservation, user uri) bool {
-	if wish.MAC != "" && p.hardware != wish.MAC {
+	if wish.MAC != "" && p.hardware != wish.MAC || wish.NIC != "" && p.device != wish.NIC {
 		return false
 	}
 	switch {

@@ -43,10 +43,11 @@ func (d *desk) consider(wish ipam.Reservation) (task, error) {
 	if t.node != nil {
 		t.wish.For = t.node.nodeURI()
 	}
-	if t.met = d.meets(t.wish); t.met != nil {
-		t.wish.MAC = t.met.MAC
+	if t.met = d.meets(t.wish); t.met != nil && t.hasNIC(t.met.MAC) {
+		t.wish.MAC, t.wish.NIC = t.met.MAC, ""
 		return t, nil
 	}
+	t.met = nil
 	for _, part := range []error{t.network.unread, d.reservedErr} {
 		if part != nil {
 			return task{}, fmt.Errorf("what MAAS holds could not all be read: %w", part)
@@ -56,6 +57,7 @@ func (d *desk) consider(wish ipam.Reservation) (task, error) {
 		if t.nic, err = t.interfaceOf(); err != nil {
 			return task{}, err
 		}
+		t.wish.NIC = ""
 		if t.wish.MAC, err = ipam.ParseMAC(t.nic.MAC); err != nil {
 			return task{}, refuse("interface %s of %s: %v", line(t.nic.Name), line(t.node.Hostname), err)
 		}
@@ -97,6 +99,15 @@ func (d *desk) meets(wish ipam.Reservation) *ipam.Reservation {
 	return &h
 }
 
+// hasNIC reports whether the interface that a wish names, if it names one, has a
+// MAC.
+func (t task) hasNIC(mac ipam.MAC) bool {
+	return t.wish.NIC == "" || t.node != nil && slices.ContainsFunc(t.node.Interfaces, func(i nic) bool {
+		has, err := ipam.ParseMAC(i.MAC)
+		return err == nil && has == mac && i.Name == t.wish.NIC
+	})
+}
+
 // interfaceOf picks the interface of the node: that with the MAC, else the only
 // one on the subnet's VLAN.
 func (t task) interfaceOf() (nic, error) {
@@ -110,7 +121,7 @@ func (t task) interfaceOf() (nic, error) {
 		mac, err := ipam.ParseMAC(i.MAC)
 		all = append(all, i.label())
 		switch {
-		case err != nil || t.wish.MAC != "" && mac != t.wish.MAC:
+		case err != nil || t.wish.MAC != "" && mac != t.wish.MAC || t.wish.NIC != "" && i.Name != t.wish.NIC:
 		case i.VLAN == nil:
 			loose = append(loose, i)
 		case i.VLAN.ID == t.network.VLAN.ID:
@@ -124,12 +135,14 @@ func (t task) interfaceOf() (nic, error) {
 	switch {
 	case len(all) == 0:
 		return nic{}, refuse("%s has no interface", name)
+	case len(found) == 0 && t.wish.NIC != "":
+		return nic{}, refuse("%s has no interface %s on the VLAN of subnet %s; it has %s", name, line(t.wish.NIC), line(t.network.Name), strings.Join(all, ", "))
 	case len(found) == 0 && t.wish.MAC != "":
 		return nic{}, refuse("%s has no interface with the MAC %s on the VLAN of subnet %s; it has %s", name, t.wish.MAC, line(t.network.Name), strings.Join(all, ", "))
 	case len(found) == 0:
 		return nic{}, refuse("no interface of %s is on the VLAN of subnet %s; it has %s", name, line(t.network.Name), strings.Join(all, ", "))
 	case len(found) > 1:
-		return nic{}, refuse("%s has several interfaces on the VLAN of subnet %s; name the MAC of one: %s", name, line(t.network.Name), labels(found))
+		return nic{}, refuse("%s has several interfaces on the VLAN of subnet %s; name one by its name or MAC: %s", name, line(t.network.Name), labels(found))
 	}
 	return found[0], nil
 }

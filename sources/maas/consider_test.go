@@ -46,7 +46,7 @@ func TestConsiderRefuses(t *testing.T) {
 		{since36, "", free, "", "spare", "interface enp1s0 of spare is set to DHCP, which MAAS would end; change that in MAAS first"},
 		{since36, "", free, "", "new-1", "no interface of new-1 is on the VLAN of subnet mgmt; it has enp1s0 (52:54:00:00:03:14)"},
 		{since36, "", "172.16.3.70", "52:54:00:00:00:99", "new-1", "new-1 has no interface with the MAC 52:54:00:00:00:99 on the VLAN of subnet internal; it has enp1s0 (52:54:00:00:03:14)"},
-		{since36, "", "172.16.3.70", "", "twins", "twins has several interfaces on the VLAN of subnet internal; name the MAC of one: eth0 (52:54:00:00:77:01), eth1 (52:54:00:00:77:02)"},
+		{since36, "", "172.16.3.70", "", "twins", "twins has several interfaces on the VLAN of subnet internal; name one by its name or MAC: eth0 (52:54:00:00:77:01), eth1 (52:54:00:00:77:02)"},
 		{since36, "", "172.16.3.70", "", "bare", "bare has no interface"},
 		{since36, "lab", "", "", "", "MAAS does not manage subnet lab, so that none of its addresses can be chosen; name one outside of its reserved ranges"},
 		{since36, "", "172.16.3.70", "", "kept", "kept is a device that is there for a reservation; reserve for its MAC instead"},

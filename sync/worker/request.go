@@ -21,6 +21,7 @@ type Request struct {
 	Addr    netip.Addr // zero: the source chooses, or NetBox where it does not
 	MAC     ipam.MAC
 	For     string // URI, name or ID of a node or instance
+	NIC     string // name of its interface, in place of MAC
 	Name    string // host name, or who it is for
 }
 
@@ -49,7 +50,7 @@ func (p *Pass) Reserve(ctx context.Context, r Request) (Reservation, error) {
 	if err != nil {
 		return Reservation{}, err
 	}
-	wish := ipam.Reservation{Network: network.URI, Addr: r.Addr, MAC: r.MAC, For: ipam.UsedBy(r.For), Name: r.Name, Mark: o.reading.Source.Owner}
+	wish := ipam.Reservation{Network: network.URI, Addr: r.Addr, MAC: r.MAC, For: ipam.UsedBy(r.For), NIC: r.NIC, Name: r.Name, Mark: o.reading.Source.Owner}
 	row, made, err := o.row(ctx, network, wish)
 	if err != nil {
 		return Reservation{}, err
@@ -264,7 +265,7 @@ func (o *office) sameWish(row ipam.Stored, wish, completed ipam.Reservation) err
 		}
 	}
 	asked := ipam.Reservation{Addr: completed.Addr, MAC: row.Attrs.MAC, For: row.Attrs.UsedBy}
-	if wish.MAC != "" && asked.MAC != wish.MAC || wish.For != "" && asked.For != completed.For {
+	if (wish.MAC != "" || wish.NIC != "") && asked.MAC != completed.MAC || wish.For != "" && asked.For != completed.For {
 		return fmt.Errorf("%w: row #%d asks for %s already, and not for %s; release that first", ErrRequest, row.ID, asked, completed)
 	}
 	return nil

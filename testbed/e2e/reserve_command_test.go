@@ -47,7 +47,7 @@ func TestReserveByCommand(t *testing.T) {
 	l.incus.create("create", "default", []string{web}, "--network", a.name)
 	l.mustPass("the network has its rows", func() bool { return len(l.rows()) == 8 })
 
-	r := l.mustReserve("reserve", "--source", "lab", "--network", a.name, "--address", a.v4(44), "--node", web)
+	r := l.mustReserve("reserve", "--source", "lab", "--network", a.name, "--address", a.v4(44), "--node", web, "--nic", "eth0")
 	require.Equal(t, "held", r.State)
 	require.Equal(t, "/1.0/instances/"+web, r.UsedBy)
 	require.Equal(t, a.v4(44), l.incus.static(web))
