@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"allocsync/ipam"
 )
@@ -40,7 +42,8 @@ func (s *Session) Ask(ctx context.Context, record ipam.Record, reserveAt string)
 // AskFor makes such a row at a free address of the prefix with the given ID,
 // which NetBox chooses: the first one that may says yes to, in one step, so that
 // two who ask at the same time never get the same. Those before it are taken for
-// a moment and given back. It returns ErrFull where there is none.
+// a moment and given back. It returns ErrFull where there is none, and ErrLeft
+// together with the row where some could not be given back.
 func (s *Session) AskFor(ctx context.Context, prefix int, record ipam.Record, reserveAt string, may func(netip.Addr) bool) (ipam.Stored, error) {
 	path := fmt.Sprintf("%s%d/available-ips/", pathOf(ipam.Prefix), prefix)
 	place, err := s.firstFree(ctx, path, may)
@@ -53,30 +56,44 @@ func (s *Session) AskFor(ctx context.Context, prefix int, record ipam.Record, re
 	}
 	delete(body, "vrf") // that of the prefix
 	bodies := make([]map[string]any, place+1)
-	for i := range bodies {
-		bodies[i] = body
+	for i := range place {
+		bodies[i] = passing(reserveAt)
 	}
+	bodies[place] = body
 	rows, err := s.ask(ctx, path, bodies)
 	if err != nil {
 		return ipam.Stored{}, err
 	}
-	chosen := -1
+	chosen := rows[place]
 	var back []int
-	for i, row := range rows {
-		if chosen < 0 && may(row.Place.Prefix.Addr()) {
-			chosen = i
-			continue
+	for _, row := range rows {
+		if row.ID != chosen.ID || !may(row.Place.Prefix.Addr()) { // somebody took it meanwhile
+			back = append(back, row.ID)
 		}
-		back = append(back, row.ID)
 	}
-	if err := s.Delete(ctx, ipam.Address, back); err != nil {
-		return ipam.Stored{}, fmt.Errorf("give back addresses that were taken for a moment: %w", err)
+	err = s.Delete(ctx, ipam.Address, back)
+	switch {
+	case slices.Contains(back, chosen.ID):
+		return ipam.Stored{}, errors.Join(fmt.Errorf("%w any more; try again", ErrFull), err)
+	case err != nil:
+		return chosen, fmt.Errorf("%w, from #%d on: %w", ErrLeft, back[0], err)
 	}
-	if chosen < 0 { // somebody took it meanwhile
-		return ipam.Stored{}, ErrFull
-	}
-	return rows[chosen], nil
+	return chosen, nil
 }
+
+// passing is a row that is taken for a moment. It asks nobody: its reserve_at
+// names no source, and only says to whose permissions it belongs.
+func passing(reserveAt string) map[string]any {
+	installation, _, _ := strings.Cut(reserveAt, "/")
+	return map[string]any{
+		"status": "reserved", "description": "taken for a moment by allocsync reserve; may be deleted",
+		"custom_fields": map[string]any{ipam.ReserveAtField: installation + "/"},
+	}
+}
+
+// ErrLeft says that rows which were taken for a moment could not be given back.
+// They ask nobody and may be deleted; what was asked for is done.
+var ErrLeft = errors.New("rows that were taken for a moment are still in NetBox")
 
 // ErrFull says that a prefix has no free address that the source would hold.
 var ErrFull = errors.New("the prefix has no free address that the source would hold")

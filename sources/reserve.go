@@ -64,8 +64,9 @@ type Desk interface {
 
 	// Reserve holds an address: wish is as Consider returned it, with a Mark.
 	// It returns the reservation as Held will list it. It is idempotent: where
-	// the same is held already it succeeds and changes nothing but, maybe, the
-	// mark. It never takes an address from another user.
+	// the same is held already it succeeds and changes nothing. One that somebody
+	// else made since the Survey comes back with no Mark, or his, and not
+	// Unmarkable. It never takes an address from another user.
 	Reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reservation, error)
 
 	// Release lets go of a reservation that Held lists. It is idempotent: where

@@ -184,7 +184,11 @@ func TestReservationsAreBounded(t *testing.T) {
 	require.NoError(t, checkedLedger(file))
 
 	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: 1, Text: "x"}, ReservationNote{Row: 0, Text: "x"}), "keep notes of reservations: note of row 0: there is no such row")
-	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: -1}), "no such row")
+	require.NoError(t, s.SetReservationNotes(ReservationNote{Row: -7, Text: "of no row"}))
+	notes, err := s.ReservationNotes()
+	require.NoError(t, err)
+	require.Contains(t, notes, ReservationNote{Row: -7, Text: "of no row"})
+	require.NoError(t, s.SetReservationNotes(ReservationNote{Row: -7}))
 	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: "x", Tried: long}), "note of row 3: the fingerprint has 501 bytes")
 	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: "x", Owner: long}), "the owner has 501 bytes")
 	require.NoError(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: strings.Repeat("ä", 3000)}))

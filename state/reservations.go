@@ -42,7 +42,7 @@ type Reservation struct {
 // note it is.
 type ReservationNote struct {
 	Owner string
-	Row   int
+	Row   int    // never 0; below 0 for what no row asks for
 	Text  string // at most 4,000 bytes are kept
 	Tried string
 	Told  bool
@@ -123,7 +123,7 @@ func (s *Store) ReservationNotes() ([]ReservationNote, error) {
 func (s *Store) SetReservationNotes(notes ...ReservationNote) error {
 	return s.changeLedger("notes of reservations", notesBucket, maxNotes, len(notes), func(b *tallied) error {
 		for _, n := range notes {
-			if n.Row <= 0 {
+			if n.Row == 0 {
 				return fmt.Errorf("note of row %d: there is no such row", n.Row)
 			}
 			key := string(binary.BigEndian.AppendUint64(nil, uint64(n.Row)))

@@ -159,12 +159,14 @@ func (w *faultWorld) must(code int, args ...string) outcome {
 func (w *faultWorld) killed(at int, do string) {
 	child := exec.Command(os.Args[0], "-test.run=^TestBeTheProgram$")
 	child.Env = append(os.Environ(), "ALLOCSYNC_BE=sync", "ALLOCSYNC_CONFIG="+filepath.Join(w.folder, "allocsync.yaml"))
-	ended := make(chan struct{})
+	started, ended := make(chan struct{}), make(chan struct{})
 	w.gate.set(at, do, func() {
+		<-started
 		_ = child.Process.Kill()
 		<-ended
 	})
 	require.NoError(w, child.Start())
+	close(started)
 	_ = child.Wait() // killed, or done before it came to that
 	close(ended)
 	w.reached = w.gate.count() >= at

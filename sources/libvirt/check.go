@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -37,14 +36,7 @@ func (s *Source) Check(ctx context.Context) []sources.Finding {
 
 // bad makes a finding of an error.
 func bad(part string, err error) sources.Finding {
-	f := sources.Finding{Text: err.Error(), Fix: "see the log of libvirt on the host, then check again"}
-	if e, ok := errors.AsType[*callError](err); ok && e.advice != "" {
-		f.Text, f.Fix = strings.Replace(f.Text, "; "+e.advice, "", 1), e.advice
-	}
-	if part != "" {
-		f.Text = part + ": " + f.Text
-	}
-	return f
+	return sources.BadFinding(part, err, "see the log of libvirt on the host, then check again")
 }
 
 // findings is what is to be said of one host that was, or was not, read.

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"allocsync/sources"
 	"context"
 	"errors"
 	"fmt"
@@ -213,9 +214,9 @@ func (c *connection) networks(ctx context.Context) ([]golibvirt.Network, error) 
 	if notOffered(err) {
 		return nil, nil
 	}
-	if e, ok := errors.AsType[*callError](err); ok && answered(err, golibvirt.ErrSystemError) {
+	if e, ok := errors.AsType[*sources.Failure](err); ok && answered(err, golibvirt.ErrSystemError) {
 		// A modular daemon asks virtnetworkd, which does not run.
-		e.advice = "start the network daemon there (systemctl start virtnetworkd-ro.socket), or set networks: false if no host of this source has one"
+		e.Advice = "start the network daemon there (systemctl start virtnetworkd-ro.socket), or set networks: false if no host of this source has one"
 	}
 	return list, err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
@@ -23,13 +24,22 @@ type desk struct {
 	places  map[ipam.UsedBy][]seatOfNetwork
 	held    []ipam.Reservation
 	missing []sources.Missing
+
+	mu   sync.Mutex
+	made map[madeHere]bool // by this desk
+}
+
+// madeHere names a static host.
+type madeHere struct {
+	network ipam.UsedBy
+	client  client
 }
 
 // seatOfNetwork is where a network is: which host, and which of its networks.
 type seatOfNetwork struct{ site, network int }
 
 func newDesk(o Options, hosts []host, all stated) *desk {
-	d := &desk{options: o, chosen: choose(hosts), places: map[ipam.UsedBy][]seatOfNetwork{}, held: all.held, missing: all.missing}
+	d := &desk{options: o, made: map[madeHere]bool{}, chosen: choose(hosts), places: map[ipam.UsedBy][]seatOfNetwork{}, held: all.held, missing: all.missing}
 	for i, h := range hosts {
 		d.sites = append(d.sites, newSite(h))
 		d.clerks = append(d.clerks, newClerk(h.endpoint, o))
@@ -136,7 +146,7 @@ func (d *desk) Reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reserva
 		if err := s.checkDomains(c); err != nil {
 			return ipam.Reservation{}, err
 		}
-		return s.reserve(ctx, to, c, wish)
+		return d.reserve(ctx, s, to, c, wish)
 	})
 	if err != nil {
 		return ipam.Reservation{}, wishError("reserve", wish, s.title(), err)
@@ -144,7 +154,7 @@ func (d *desk) Reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reserva
 	return held, nil
 }
 
-func (s spot) reserve(ctx context.Context, to *connection, c client, wish ipam.Reservation) (ipam.Reservation, error) {
+func (d *desk) reserve(ctx context.Context, s spot, to *connection, c client, wish ipam.Reservation) (ipam.Reservation, error) {
 	calls := context.WithoutCancel(ctx)
 	now, err := to.definitions(calls, s.handle())
 	if err != nil {
@@ -178,6 +188,7 @@ func (s spot) reserve(ctx context.Context, to *connection, c client, wish ipam.R
 		if ctx.Err() != nil { // nothing was changed so far
 			return ipam.Reservation{}, ctx.Err()
 		}
+		d.madeIt(madeHere{wish.Network, c}, true) // whatever comes of the answer
 		if err := to.update(calls, s.handle(), golibvirt.NetworkUpdateCommandAddLast, index, host, change); err != nil {
 			return ipam.Reservation{}, err
 		}
@@ -186,7 +197,20 @@ func (s spot) reserve(ctx context.Context, to *connection, c client, wish ipam.R
 	if e, err := s.state.entryFor(c); err == nil && e.host != nil {
 		name = e.host.name
 	}
-	return s.heldFor(c, name, wish), nil
+	held := s.heldFor(c, name, wish)
+	held.Unmarkable = d.madeIt(madeHere{wish.Network, c}, false)
+	return held, nil
+}
+
+// madeIt reports whether a static host was made by this desk, now or before: what
+// was there already is somebody else's.
+func (d *desk) madeIt(host madeHere, now bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now {
+		d.made[host] = true
+	}
+	return d.made[host]
 }
 
 // errDefinitions: virNetworkUpdate names an <ip> by its number, the same for

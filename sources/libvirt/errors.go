@@ -83,23 +83,6 @@ func gone(err error) bool {
 // leases at all.
 func notOffered(err error) bool { return answered(err, golibvirt.ErrNoSupport) }
 
-// callError is a call that brought no usable answer.
-type callError struct {
-	call   string // "list the domains of kvm1"
-	cause  error
-	advice string // what to do about it; "" where only trying again helps
-}
-
-func (e *callError) Error() string {
-	text := e.call + ": " + e.cause.Error()
-	if e.advice != "" {
-		text += "; " + e.advice
-	}
-	return text
-}
-
-func (e *callError) Unwrap() error { return e.cause }
-
 // failed wraps what a call to a host failed with in the sentinel that fits, and
 // in a text that says what to do.
 func (e endpoint) failed(call string, err error) error {
@@ -115,7 +98,7 @@ func (e endpoint) failed(call string, err error) error {
 	default:
 		err = fmt.Errorf("%w: %w", sources.ErrUnreachable, err)
 	}
-	return &callError{call: call + " " + e.label, cause: err, advice: e.advice(err)}
+	return &sources.Failure{Doing: call + " " + e.label, Cause: err, Advice: e.advice(err)}
 }
 
 // over says why a call ended with its context: because the time of the call or

@@ -42,15 +42,7 @@ func (s *Source) Check(ctx context.Context) []sources.Finding {
 
 // bad makes a finding of an error.
 func bad(part string, err error) sources.Finding {
-	f := sources.Finding{Text: err.Error(), Fix: "see that the server runs and that url is right, then check again"}
-	if e, ok := errors.AsType[*requestError](err); ok && e.advice != "" {
-		f.Text = strings.Replace(f.Text, "; "+e.advice, "", 1)
-		f.Fix = e.advice
-	}
-	if part != "" {
-		f.Text = part + ": " + f.Text
-	}
-	return f
+	return sources.BadFinding(part, err, "see that the server runs and that url is right, then check again")
 }
 
 // checkCertificate says what the server lets this client see.

@@ -1,7 +1,6 @@
 package lxd
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -106,7 +105,7 @@ func at(segments ...string) string {
 }
 
 // get reads the metadata of one answer into the value that into points to.
-// Its error is a *requestError: the cause is found with errors.Is and
+// Its error is a *sources.Failure: the cause is found with errors.Is and
 // errors.As, and the text says what to do about it.
 func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
 	target := path
@@ -118,7 +117,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 		err = decode(answer.StatusCode(), answer.Body(), into)
 	}
 	if err != nil {
-		return &requestError{target: target, cause: err, advice: c.advice(err)}
+		return c.failed("read", target, err)
 	}
 	return nil
 }
@@ -157,7 +156,7 @@ var errOutOfTime = errors.New("the source's timeout is over")
 // reached wraps an error of the transport in the sentinel that fits.
 func reached(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // the request is named by requestError
+		err = e.Err // the request is named by Failure
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: %w", sources.ErrDenied, err)
@@ -225,23 +224,10 @@ func decode(status int, body []byte, into any) error {
 	return nil
 }
 
-// requestError is a request that brought no usable answer.
-type requestError struct {
-	verb   string // what was done with target; "" is read
-	target string
-	cause  error
-	advice string // what to do about it; "" where only trying again helps
+// failed says what was done, and what can be done about its error.
+func (c *client) failed(verb, target string, err error) error {
+	return &sources.Failure{Doing: verb + " " + target, Cause: err, Advice: c.advice(err)}
 }
-
-func (e *requestError) Error() string {
-	text := cmp.Or(e.verb, "read") + " " + e.target + ": " + e.cause.Error()
-	if e.advice != "" {
-		text += "; " + e.advice
-	}
-	return text
-}
-
-func (e *requestError) Unwrap() error { return e.cause }
 
 // notFound reports a 404: the thing is gone or never was.
 func notFound(err error) bool {

@@ -119,7 +119,7 @@ func (c *client) server(ctx context.Context) (server, error) {
 	}
 	if about.Auth != "trusted" {
 		err := fmt.Errorf("%w: the server does not trust this client (auth %q)", sources.ErrDenied, about.Auth)
-		return about, &requestError{target: at(), cause: err, advice: c.advice(err)}
+		return about, c.failed("read", at(), err)
 	}
 	return about, nil
 }

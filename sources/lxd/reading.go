@@ -160,7 +160,7 @@ func (c *client) invisible(ctx context.Context, name string) error {
 	case err == nil:
 		return fmt.Errorf("%w: project %q is not in the list of projects, yet it exists; read again", sources.ErrUnreachable, name)
 	case notFound(err):
-		return &requestError{target: at("projects", name), cause: errors.Unwrap(err), advice: "correct or remove the name in projects"}
+		return &sources.Failure{Doing: "read " + at("projects", name), Cause: errors.Unwrap(err), Advice: "correct or remove the name in projects"}
 	}
 	return err
 }

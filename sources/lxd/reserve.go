@@ -68,7 +68,7 @@ func (c *client) read(ctx context.Context, path, project string, into any) (etag
 		err = fmt.Errorf("%w: the answer holds no ETag", sources.ErrUnreachable)
 	}
 	if err != nil {
-		return "", &requestError{target: target, cause: err, advice: c.advice(err)}
+		return "", c.failed("read", target, err)
 	}
 	return etag, nil
 }

@@ -225,7 +225,7 @@ func (c *client) dial(ctx context.Context, alive func()) (*websocket.Conn, error
 	default:
 		err = reached(err)
 	}
-	return nil, &requestError{target: target, cause: err, advice: c.advice(err)}
+	return nil, c.failed("read", target, err)
 }
 
 // event is what is used of one message.

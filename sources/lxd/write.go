@@ -53,7 +53,7 @@ func (c *client) write(ctx context.Context, method, path, project, etag string, 
 		err = c.wait(ctx, operation, project)
 	}
 	if err != nil {
-		return &requestError{verb: method, target: target, cause: err, advice: c.advice(err)}
+		return c.failed(method, target, err)
 	}
 	return nil
 }

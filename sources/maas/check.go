@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strings"
 
 	"allocsync/ipam"
 	"allocsync/sources"
@@ -63,15 +62,7 @@ func (s *Source) checkTransport() []sources.Finding {
 
 // bad makes a finding of an error.
 func bad(part string, err error) sources.Finding {
-	f := sources.Finding{Text: err.Error(), Fix: "see that MAAS runs and that url is right, then check again"}
-	if e, ok := errors.AsType[*requestError](err); ok && e.advice != "" {
-		f.Text = strings.Replace(f.Text, "; "+e.advice, "", 1)
-		f.Fix = e.advice
-	}
-	if part != "" {
-		f.Text = part + ": " + f.Text
-	}
-	return f
+	return sources.BadFinding(part, err, "see that MAAS runs and that url is right, then check again")
 }
 
 // checkSurvey reads everything once.

@@ -99,11 +99,11 @@ func (q question) verb() string {
 }
 
 // ask puts the answer into the value that into points to; nil takes any. Its
-// error is a *requestError: the cause is found with errors.Is and errors.As,
+// error is a *sources.Failure: the cause is found with errors.Is and errors.As,
 // and the text says what to do about it.
 func (c *client) ask(ctx context.Context, q question, into any) error {
 	if err := c.send(ctx, q, into); err != nil {
-		return &requestError{doing: q.verb() + " " + c.path + q.path, cause: err, advice: c.advice(err)}
+		return &sources.Failure{Doing: q.verb() + " " + c.path + q.path, Cause: err, Advice: c.advice(err)}
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (c *client) bounded(ctx context.Context) (context.Context, context.CancelFu
 // reached wraps an error of the transport in the sentinel that fits.
 func reached(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // the request is named by requestError
+		err = e.Err // the request is named by Failure
 	}
 	return fmt.Errorf("%w: %w", sources.ErrUnreachable, err)
 }

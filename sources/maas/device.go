@@ -21,7 +21,7 @@ func (d *desk) makeDevice(ctx context.Context, t task) (ipam.Reservation, error)
 	if err != nil {
 		return ipam.Reservation{}, err
 	}
-	err = d.link(ctx, t, owner.SystemID, i.ID)
+	_, err = d.link(ctx, t, owner.SystemID, i.ID) // the device is marked
 	switch {
 	case err == nil:
 		return d.linked(t, owner), nil

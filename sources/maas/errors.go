@@ -153,23 +153,6 @@ func line(text string) string {
 	return text
 }
 
-// requestError is a request that brought no usable answer.
-type requestError struct {
-	doing  string // "read /MAAS/api/2.0/subnets/"
-	cause  error
-	advice string // what to do about it; "" where only trying again helps
-}
-
-func (e *requestError) Error() string {
-	text := e.doing + ": " + e.cause.Error()
-	if e.advice != "" {
-		text += "; " + e.advice
-	}
-	return text
-}
-
-func (e *requestError) Unwrap() error { return e.cause }
-
 // notFound reports a 404: the thing is gone or never was.
 func notFound(err error) bool {
 	e, ok := errors.AsType[*answerError](err)

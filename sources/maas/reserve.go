@@ -141,6 +141,7 @@ func (d *desk) makeUserReservation(ctx context.Context, t task) (ipam.Reservatio
 	}
 	var made owned
 	err := d.client.ask(ctx, writing("ipaddresses/?op=reserve", form), &made)
+	before := taken(err)
 	if err != nil {
 		made, err = settle(err, func() (owned, bool, error) { return d.lookUserReservation(ctx, t.wish) })
 	}
@@ -156,6 +157,7 @@ func (d *desk) makeUserReservation(ctx context.Context, t task) (ipam.Reservatio
 	held := userReservation(t.network, name)
 	held.Addr, held.Ref, held.Type = t.wish.Addr, addressURI(t.wish.Addr), typeReservation
 	held.InUse = d.inUse(held)
+	held.Unmarkable = !before
 	return held, nil
 }
 
@@ -190,10 +192,13 @@ func (o owned) mac() string {
 
 // linkNode links an address to an interface of a machine or device.
 func (d *desk) linkNode(ctx context.Context, t task) (ipam.Reservation, error) {
-	if err := d.link(ctx, t, t.node.SystemID, t.nic.ID); err != nil {
+	before, err := d.link(ctx, t, t.node.SystemID, t.nic.ID)
+	if err != nil {
 		return ipam.Reservation{}, err
 	}
-	return d.linked(t, t.node), nil
+	held := d.linked(t, t.node)
+	held.Unmarkable = !before
+	return held, nil
 }
 
 // linked is the reservation that an interface's static link is.
@@ -204,12 +209,14 @@ func (d *desk) linked(t task, owner *node) ipam.Reservation {
 	return held
 }
 
-// link makes a static link, and makes sure that it is there.
-func (d *desk) link(ctx context.Context, t task, systemID string, id int) error {
+// link makes a static link, and makes sure that it is there. It returns true
+// where it was there already.
+func (d *desk) link(ctx context.Context, t task, systemID string, id int) (before bool, err error) {
 	path := fmt.Sprintf("nodes/%s/interfaces/%d/", url.PathEscape(systemID), id)
 	form := url.Values{"mode": {"STATIC"}, "subnet": {strconv.Itoa(t.network.ID)}, "ip_address": {t.wish.Addr.String()}}
 	var made nic
-	err := d.client.ask(ctx, writing(path+"?op=link_subnet", form), &made)
+	err = d.client.ask(ctx, writing(path+"?op=link_subnet", form), &made)
+	before = taken(err)
 	if err != nil {
 		made, err = settle(err, func() (nic, bool, error) {
 			var now nic
@@ -218,12 +225,12 @@ func (d *desk) link(ctx context.Context, t task, systemID string, id int) error 
 		})
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if made.static(t.wish.Addr) < 0 {
-		return otherwise(fmt.Sprintf("interface %s were not linked to %s", line(made.Name), t.wish.Addr))
+		return false, otherwise(fmt.Sprintf("interface %s were not linked to %s", line(made.Name), t.wish.Addr))
 	}
-	return nil
+	return before, nil
 }
 
 // static finds the static link with an address; -1 for none.

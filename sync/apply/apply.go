@@ -69,6 +69,7 @@ type Outcome struct {
 	Status Status
 	ID     int    // the row's ID in NetBox; 0 where none was made
 	Detail string // NetBox's words, or why it was kept; "" where it was done
+	Denied bool   // it was refused for want of rights
 }
 
 // Result is what became of a plan: one Outcome for every change, in the order

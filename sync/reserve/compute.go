@@ -1,19 +1,28 @@
 package reserve
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"allocsync/ipam"
+	"allocsync/sources"
 	"allocsync/sync/plan"
 )
 
 // Compute plans the way back by the truth table of the package comment. It is
 // total and asks nobody but the sources' Consider.
 func Compute(in Input) Proposal {
-	c := &computation{Proposal: Proposal{wishes: map[key]wish{}, held: map[int]ipam.Reservation{}}, notes: map[int]Note{}, extra: map[string]*plan.Summary{}}
+	c := &computation{
+		Proposal: Proposal{
+			now: in.Now, wishes: map[key]wish{}, held: map[int]ipam.Reservation{}, released: map[int]string{},
+			asks: map[int]string{}, blocked: map[int]blocked{},
+		},
+		notes: map[int]Note{}, extra: map[string]*plan.Summary{},
+	}
 	for _, n := range in.Ledger.Notes {
 		c.notes[n.Row] = n
 	}
@@ -49,9 +58,20 @@ type computation struct {
 // source goes through what is asked of one source, and then through what it
 // holds of ours that nobody asks for.
 func (c *computation) source(s *site) {
-	for _, row := range s.rows {
-		c.extra[s.Owner].Claims++
-		c.row(s, row)
+	for _, rows := range s.places() {
+		decides := s.decides(rows)
+		for i, row := range rows {
+			c.extra[s.Owner].Claims++
+			c.asks[row.ID] = s.Owner
+			switch {
+			case !s.may(row):
+				c.hold(s, row, plan.OtherOwner, row.Owner)
+			case i != decides:
+				c.hold(s, row, plan.Contested, fmt.Sprintf("row #%d asks for the same address, and has it", rows[decides].ID))
+			default:
+				c.row(s, row)
+			}
+		}
 	}
 	for i, h := range s.Held {
 		c.holdings = append(c.holdings, Holding{Reservation: h, Owner: s.Owner, VRF: s.tableOf(h), Ours: s.ours(h)})
@@ -69,6 +89,13 @@ func (c *computation) source(s *site) {
 	}
 }
 
+// hold puts a row aside. What is held at its address is none of its business.
+func (c *computation) hold(s *site, row ipam.Stored, reason plan.Reason, note string) {
+	change := plan.Change{Action: plan.Create, Reason: plan.AskedFor, Owner: s.Owner, After: s.record(row.Place.VRF, s.wishOf(row))}
+	c.aside = append(c.aside, plan.Held{Reason: reason, Change: change, Note: note})
+	c.blocked[row.ID] = blocked{reason: reason, note: note}
+}
+
 // own adds a reservation of ours to what there is. Its ID is made of what it is:
 // a digest that was approved must not change because of others.
 func (c *computation) own(s *site, h ipam.Reservation) {
@@ -78,25 +105,20 @@ func (c *computation) own(s *site, h ipam.Reservation) {
 	for _, taken := c.held[id]; taken || id == 0; _, taken = c.held[id] {
 		id++
 	}
-	c.held[id] = h
+	c.held[id], c.released[id] = h, s.fingerprint(ipam.Stored{}, h)
 	c.current = append(c.current, ipam.Stored{ID: id, Record: s.record(s.tableOf(h), h)})
 }
 
-// row decides what becomes of one row that asks.
+// row decides what becomes of the row that asks for an address. Where it cannot
+// be met, what is held there stays.
 func (c *computation) row(s *site, row ipam.Stored) {
 	asked := s.wishOf(row)
-	change := plan.Change{Action: plan.Create, Reason: plan.AskedFor, Owner: s.Owner, After: s.record(row.Place.VRF, asked)}
-	c.wishes[key{s.Owner, change.After.Place}] = wish{Reservation: asked, row: row}
 	hold := func(reason plan.Reason, note string) {
 		s.asked[asked.Addr] = true
-		c.aside = append(c.aside, plan.Held{Reason: reason, Change: change, Note: note})
+		c.hold(s, row, reason, note)
 	}
 	if s.Closed != "" {
 		hold(plan.Impossible, s.Closed)
-		return
-	}
-	if row.Owner != "" && row.Owner != s.Owner {
-		hold(plan.OtherOwner, row.Owner)
 		return
 	}
 	network, why := s.networkOf(row)
@@ -115,8 +137,13 @@ func (c *computation) row(s *site, row ipam.Stored) {
 // place decides on a row of which it is known at which network it asks.
 func (c *computation) place(s *site, row ipam.Stored, asked ipam.Reservation, hold func(plan.Reason, string)) {
 	at := s.heldAt(asked)
-	if i := slices.IndexFunc(at, func(i int) bool { return s.meets(s.Held[i], asked) }); i >= 0 {
-		c.meet(s, at[i])
+	meets := func(i int) bool { return s.meets(s.Held[i], asked) }
+	met := slices.IndexFunc(at, func(i int) bool { return meets(i) && s.ours(s.Held[i]) })
+	if met < 0 {
+		met = slices.IndexFunc(at, meets)
+	}
+	if met >= 0 {
+		c.meet(s, at[met])
 		return
 	}
 	ours := slices.IndexFunc(at, func(i int) bool { return s.ours(s.Held[i]) })
@@ -131,7 +158,7 @@ func (c *computation) place(s *site, row ipam.Stored, asked ipam.Reservation, ho
 	asked.Ref = s.moving(asked)
 	completed, err := s.Consider(asked)
 	if err != nil {
-		hold(plan.Impossible, err.Error())
+		hold(impossible(err), err.Error())
 		return
 	}
 	c.want(s, row, asked, completed, hold)
@@ -146,7 +173,7 @@ func (c *computation) replace(s *site, row ipam.Stored, asked ipam.Reservation, 
 	completed, err := s.Consider(asked)
 	switch {
 	case err != nil:
-		hold(plan.Impossible, err.Error()) // and what is held stays
+		hold(impossible(err), err.Error()) // and what is held stays
 	case completed.MAC == h.MAC && completed.For == h.For:
 		c.meet(s, i)
 	default:
@@ -161,8 +188,9 @@ func (c *computation) replace(s *site, row ipam.Stored, asked ipam.Reservation, 
 func (c *computation) want(s *site, row ipam.Stored, asked, completed ipam.Reservation, hold func(plan.Reason, string)) bool {
 	completed.Addr, completed.Network, completed.Mark, completed.Ref = asked.Addr, asked.Network, s.Owner, ""
 	w := wish{Reservation: completed, row: row, tried: s.fingerprint(row, completed)}
-	if n, ok := c.notes[row.ID]; ok && n.Tried == w.tried {
+	if n, ok := c.notes[row.ID]; ok && c.same(n, w.tried) {
 		hold(plan.TriedBefore, n.Text)
+		c.blocked[row.ID] = blocked{plan.TriedBefore, n.Text, n.Tried}
 		return false
 	}
 	record := s.record(row.Place.VRF, completed)
@@ -189,12 +217,36 @@ func (c *computation) meet(s *site, i int) {
 	c.claims = append(c.claims, ipam.Claim{Record: c.current[len(c.current)-1].Record})
 }
 
+// impossible is the reason for which a desk's error holds a row.
+func impossible(err error) plan.Reason {
+	if errors.Is(err, sources.ErrUnreachable) {
+		return plan.Incomplete // it is not known
+	}
+	return plan.Impossible
+}
+
+// same reports whether what was refused is what would be tried now. Rights that
+// were given since cannot be seen: what was denied is tried again in the next
+// hour.
+func (c *computation) same(n Note, tried string) bool {
+	return n.Tried == tried || n.Tried == denied(tried, c.now)
+}
+
+func denied(tried string, now time.Time) string {
+	return tried + now.UTC().Format("@2006-01-02T15")
+}
+
 // withheld says which changes are not to be made now.
 func (c *computation) withheld(change plan.Change) (plan.Reason, string) {
-	if change.Action != plan.Create { // an update gives another address up
-		if h := c.held[change.Before.ID]; h.InUse != "" {
-			return plan.InUse, h.InUse
-		}
+	if change.Action == plan.Create {
+		return "", ""
+	}
+	h := c.held[change.Before.ID] // an update gives another address up
+	if h.InUse != "" {
+		return plan.InUse, h.InUse
+	}
+	if n, ok := c.notes[-change.Before.ID]; ok && c.same(n, c.released[change.Before.ID]) {
+		return plan.TriedBefore, n.Text
 	}
 	return "", ""
 }
@@ -222,6 +274,11 @@ func (c *computation) reword(change *plan.Change, words map[plan.Reason]plan.Rea
 
 // count adds what the planner did not see.
 func (c *computation) count() {
+	for _, h := range c.Plan.Held {
+		if w, ok := c.wishes[key{h.Change.Owner, h.Change.After.Place}]; ok && h.Change.Action != plan.Delete {
+			c.blocked[w.row.ID] = blocked{reason: h.Reason, note: h.Note}
+		}
+	}
 	for i := range c.Plan.Sources {
 		s, more := &c.Plan.Sources[i], c.extra[c.Plan.Sources[i].Owner]
 		s.InStep += more.InStep

@@ -27,24 +27,29 @@ func clipped(s string) string {
 // are ordered by row.
 func Notes(p Proposal, outcomes []apply.Outcome, book Book) []Note {
 	now := map[int]Note{}
-	for _, h := range p.Plan.Held {
-		w, ok := p.wishes[key{h.Change.Owner, h.Change.Record().Place}]
-		if !ok || h.Change.Action != plan.Create {
-			continue
-		}
-		switch h.Reason {
+	for row, b := range p.blocked {
+		switch b.reason {
 		case plan.TriedBefore:
-			now[w.row.ID] = Note{Owner: h.Change.Owner, Row: w.row.ID, Text: h.Note, Tried: w.tried}
-		case plan.Incomplete, plan.NoLedger, plan.NotAllowed, plan.AskedOtherwise: // passes by itself, or is known
+			now[row] = Note{Owner: p.asks[row], Row: row, Text: b.note, Tried: b.tried}
+		case plan.Incomplete, plan.NoLedger, plan.NotAllowed: // passes by itself, or is known
 		default:
-			now[w.row.ID] = Note{Owner: h.Change.Owner, Row: w.row.ID, Text: clipped(string(h.Reason) + ": " + h.Note)}
+			now[row] = Note{Owner: p.asks[row], Row: row, Text: clipped(strings.TrimSuffix(string(b.reason)+": "+b.note, ": "))}
 		}
 	}
 	for _, o := range outcomes {
-		w, ok := p.wishes[key{o.Change.Owner, o.Change.After.Place}]
-		if ok && o.Status == apply.Refused && o.Change.Action != plan.Delete {
-			now[w.row.ID] = Note{Owner: o.Change.Owner, Row: w.row.ID, Text: clipped(o.Detail), Tried: w.tried}
+		if o.Status != apply.Refused {
+			continue
 		}
+		n := Note{Owner: o.Change.Owner, Text: clipped(o.Detail)}
+		if w, ok := p.wishes[key{o.Change.Owner, o.Change.After.Place}]; ok && o.Change.Action != plan.Delete {
+			n.Row, n.Tried = w.row.ID, w.tried
+		} else { // there is no row to tell it
+			n.Row, n.Tried, n.Told = -o.Change.Before.ID, p.released[o.Change.Before.ID], true
+		}
+		if o.Denied {
+			n.Tried = denied(n.Tried, p.now)
+		}
+		now[n.Row] = n
 	}
 	return differences(p, now, book.Notes)
 }
@@ -80,25 +85,26 @@ func differences(p Proposal, now map[int]Note, before []Note) []Note {
 	return list
 }
 
-// over reports whether a row that something was noted of has nothing against it
-// any more: it asks and is met, or asks no longer. Of sources that were not
-// asked nothing is known.
+// over reports whether what was noted counts no longer: the row asks and is met,
+// or asks no longer; the reservation is not to be released any more. Of sources
+// that were not asked nothing is known.
 func (p Proposal) over(n Note) bool {
-	for _, w := range p.wishes {
-		if w.row.ID == n.Row {
-			return !slices.ContainsFunc(p.Plan.Held, func(h plan.Held) bool {
-				return h.Change.Record().Place == w.row.Place && h.Change.Action == plan.Create
-			})
+	if n.Row < 0 {
+		release := func(c plan.Change) bool { return c.Action == plan.Delete && c.Before.ID == -n.Row }
+		if slices.ContainsFunc(p.Plan.Changes, release) || slices.ContainsFunc(p.Plan.Held, func(h plan.Held) bool { return release(h.Change) }) {
+			return false
 		}
+	} else if _, asks := p.asks[n.Row]; asks {
+		_, held := p.blocked[n.Row]
+		return !held
 	}
 	return slices.ContainsFunc(p.Plan.Sources, func(s plan.Summary) bool { return s.Owner == n.Owner })
 }
 
-// RowOf returns the row of NetBox because of which a change is made or held, as
-// far as there is one.
-func (p Proposal) RowOf(c plan.Change) (ipam.Stored, bool) {
-	w, ok := p.wishes[key{c.Owner, c.Record().Place}]
-	return w.row, ok
+// Why says why a row that asks is held; false where it is not.
+func (p Proposal) Why(row int) (string, bool) {
+	b, held := p.blocked[row]
+	return strings.TrimSuffix(string(b.reason)+": "+b.note, ": "), held
 }
 
 // Released lists the reservations that changes give up, with their owners:

@@ -51,6 +51,7 @@ import (
 
 // Input is everything that a Proposal is made from.
 type Input struct {
+	Now     time.Time
 	Sources []Source      // the sources asked, in the order of the configuration
 	Rows    []ipam.Stored // every row of an address whose reserve_at names one of Sources
 	Ledger  Book
@@ -112,7 +113,7 @@ func (e Entry) Same(f Entry) bool {
 // Note says what became of what a row asks for.
 type Note struct {
 	Owner string // the source that is asked
-	Row   int    // ID in NetBox
+	Row   int    // ID in NetBox; below 0 of a reservation that was to be released
 	Text  string // why it is not met
 
 	// Tried is a fingerprint of what was tried and refused, and of all that it
@@ -142,7 +143,12 @@ type Proposal struct {
 	// reservations that turned out to be made.
 	Forget, Adopt []Entry
 
+	now      time.Time
 	holdings []Holding
+
+	asks     map[int]string  // rows that ask, by ID: whom
+	blocked  map[int]blocked // those of them that are held
+	released map[int]string  // what was tried where a release was refused, by the ID in held
 
 	wishes map[key]wish
 	held   map[int]ipam.Reservation // ours, by the ID that the planner knows them by
@@ -152,6 +158,13 @@ type Proposal struct {
 type key struct {
 	owner string
 	place ipam.Place
+}
+
+// blocked is why a row that asks is held.
+type blocked struct {
+	reason plan.Reason
+	note   string
+	tried  string // see Note
 }
 
 // wish is what a row asks for, as the source's desk completed it.

@@ -179,6 +179,8 @@ func (x *run) reserves(desk sources.Desk, changes []int) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		switch {
+		case err == nil && !held.Unmarkable && held.Mark != e.Wish.Mark: // made by somebody else meanwhile
+			refused = append(refused, e)
 		case err == nil:
 			held.InUse = "" // of the moment
 			e.Wish, e.Made = held, true
@@ -187,6 +189,11 @@ func (x *run) reserves(desk sources.Desk, changes []int) {
 			refused = append(refused, e)
 		}
 	})
+	for _, i := range changes {
+		if x.out[i].Status == apply.Skipped { // was not begun
+			refused = append(refused, intents[i])
+		}
+	}
 	// Where this cannot be written the intents stand there, and the next pass
 	// finds out what was made.
 	x.record(made, refused)
@@ -255,6 +262,7 @@ func (x *run) succeeded(i int, made ipam.Reservation) {
 
 func (x *run) failed(i int, err error) {
 	x.out[i].Status, x.out[i].Detail = apply.Refused, err.Error()
+	x.out[i].Denied = errors.Is(err, sources.ErrDenied)
 	if unsure(err) {
 		x.out[i].Status = apply.Failed
 	}

@@ -56,12 +56,56 @@ func (s *site) ours(h ipam.Reservation) bool {
 	switch {
 	case !known || !h.Unmarkable && h.Mark != s.Owner || e.Wish.MAC != h.MAC:
 		return false
+	case !e.Made:
+		return e.Wish.For == h.For
+	case e.Wish.Unmarkable != h.Unmarkable: // of another kind
+		return false
 	case h.MAC != "" && e.Wish.For == "":
 		return true // a node with this MAC, if there is one now, came later
 	case h.MAC != "":
 		return e.Wish.For == h.For
 	}
-	return e.Wish.For == h.For && (!e.Made || e.Wish.Ref == h.Ref)
+	return e.Wish.For == h.For && e.Wish.Ref == h.Ref
+}
+
+// may reports whether a row may ask: it is nobody's, or the source's own.
+func (s *site) may(row ipam.Stored) bool { return row.Owner == "" || row.Owner == s.Owner }
+
+// places returns the rows that ask by place, in the order of their first IDs.
+func (s *site) places() [][]ipam.Stored {
+	var list [][]ipam.Stored
+	at := map[ipam.Place]int{}
+	for _, row := range s.rows {
+		i, known := at[row.Place]
+		if !known {
+			i = len(list)
+			at[row.Place], list = i, append(list, nil)
+		}
+		list[i] = append(list[i], row)
+	}
+	return list
+}
+
+// decides returns which of the rows of one place, in the order of their IDs,
+// decides: the first that is met already, else the first that may ask.
+func (s *site) decides(rows []ipam.Stored) int {
+	first := -1
+	for i, row := range rows {
+		if !s.may(row) {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		asked := s.wishOf(row)
+		asked.Network, _ = s.networkOf(row)
+		for _, at := range s.heldAt(asked) {
+			if len(rows) > 1 && s.ours(s.Held[at]) && s.meets(s.Held[at], asked) {
+				return i
+			}
+		}
+	}
+	return max(first, 0)
 }
 
 // moving finds a reservation of ours for the same MAC or user of which no row
@@ -174,7 +218,7 @@ func (s *site) record(vrf string, r ipam.Reservation) ipam.Record {
 	}
 	return ipam.Record{
 		Owner: s.Owner, Place: ipam.PlaceOf(vrf, ipam.Address, host),
-		Attrs: ipam.Attrs{Mask: s.length(vrf, r.Addr), UsedBy: user, Type: typeReservation, MAC: r.MAC},
+		Attrs: ipam.Attrs{Mask: s.length(vrf, r.Addr), UsedBy: user, Type: typeReservation, MAC: r.MAC, DNSName: r.Name},
 	}
 }
 

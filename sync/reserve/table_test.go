@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -256,4 +257,21 @@ func TestTriedBefore(t *testing.T) {
 	w.held = []ipam.Reservation{held(5, macB)}
 	met := reserve.Compute(w.input())
 	require.Equal(t, []reserve.Note{{Owner: owner, Row: 5}}, reserve.Notes(met, nil, reserve.Book{Notes: told}), "the note goes when the row is met")
+}
+
+// Rights that were given since cannot be seen: what was denied is tried again in
+// the next hour, and what was refused otherwise is not.
+func TestDeniedIsTriedAgain(t *testing.T) {
+	in := world{rows: []ipam.Stored{asks(5, forMAC(macA))}}.input()
+	in.Now = time.Date(2026, 11, 21, 20, 58, 0, 0, time.UTC)
+	first := reserve.Compute(in)
+	refused := outcomes(first, "no rights")
+	refused[0].Denied = true
+	in.Ledger.Notes = reserve.Notes(first, refused, reserve.Book{})
+	require.Empty(t, reserve.Compute(in).Plan.Changes)
+	in.Now = in.Now.Add(2 * time.Minute)
+	require.Len(t, reserve.Compute(in).Plan.Changes, 1)
+	in.Ledger.Notes = reserve.Notes(first, outcomes(first, "no such interface"), reserve.Book{})
+	in.Now = in.Now.Add(24 * time.Hour)
+	require.Empty(t, reserve.Compute(in).Plan.Changes)
 }

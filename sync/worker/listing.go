@@ -66,13 +66,10 @@ func (o *office) list() []Reservation {
 
 // reason says why what a row asks for is not held; false where it is.
 func (o *office) reason(row ipam.Stored) (string, bool) {
-	back := o.proposal.Plan.Reservations
-	for _, h := range back.Held {
-		if h.Change.Action == plan.Create && h.Change.Record().Place == row.Place {
-			return strings.TrimSuffix(string(h.Reason)+": "+h.Note, ": "), true
-		}
+	if why, held := o.proposal.back.Why(row.ID); held {
+		return why, true
 	}
-	for _, c := range back.Changes {
+	for _, c := range o.proposal.Plan.Reservations.Changes {
 		if c.Action != plan.Delete && c.After.Place == row.Place {
 			return "the next pass asks the source", true
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"allocsync/ipam"
+	"allocsync/netbox"
 	"allocsync/sources"
 	"allocsync/sync/apply"
 	"allocsync/sync/plan"
@@ -52,15 +53,17 @@ func (p *Pass) Reserve(ctx context.Context, r Request) (Reservation, error) {
 	}
 	wish := ipam.Reservation{Network: network.URI, Addr: r.Addr, MAC: r.MAC, For: ipam.UsedBy(r.For), NIC: r.NIC, Name: r.Name, Mark: o.reading.Source.Owner}
 	row, made, err := o.row(ctx, network, wish)
-	if err != nil {
-		return Reservation{}, err
+	var result Reservation
+	if err == nil {
+		result, err = o.hold(ctx, row)
 	}
-	result, err := o.hold(ctx, row)
 	if err == nil {
 		return result, nil
 	}
 	if made && !errors.Is(err, ErrUnfinished) {
-		err = errors.Join(err, o.remove(context.WithoutCancel(ctx), row))
+		if left := o.remove(context.WithoutCancel(ctx), row); left != nil {
+			err = fmt.Errorf("%w: %w; row #%d, which asks for it, could not be taken away again: %w", ErrUnfinished, err, row.ID, left)
+		}
 	}
 	return Reservation{}, err
 }
@@ -73,8 +76,16 @@ func (p *Pass) Release(ctx context.Context, source string, addr netip.Addr) (Res
 	if err != nil {
 		return Reservation{}, err
 	}
+	if missing := o.reading.Missing(); len(missing) > 0 {
+		return Reservation{}, fmt.Errorf("%w: the source did not answer in full: %s", ErrRequest, missing[0])
+	}
 	list := slices.DeleteFunc(o.list(), func(r Reservation) bool { return r.Addr != addr || r.Row == 0 && r.State != Held })
+	asking := slices.DeleteFunc(slices.Clone(o.asking), func(r ipam.Stored) bool { return r.Place.Prefix.Addr() != addr })
 	switch {
+	case len(asking) > 1:
+		return Reservation{}, fmt.Errorf("%w: rows #%d and #%d of NetBox both ask for %s; delete the right one there", ErrRequest, asking[0].ID, asking[1].ID, addr)
+	case len(asking) == 1 && asking[0].Owner != "" && asking[0].Owner != o.reading.Source.Owner:
+		return Reservation{}, fmt.Errorf("%w: row #%d, which asks for %s, belongs to %s", ErrRequest, asking[0].ID, addr, asking[0].Owner)
 	case len(list) == 0:
 		return Reservation{}, fmt.Errorf("%w: no row asks %s for %s, and no reservation of it was made here", ErrRequest, o.reading.Source.Owner, addr)
 	case len(list) > 1:
@@ -138,7 +149,7 @@ func (o *office) row(ctx context.Context, n reserve.Network, wish ipam.Reservati
 	}
 	if errors.Is(err, sources.ErrNoChoice) {
 		row, err = o.chosen(ctx, n, wish)
-		return row, err == nil, err
+		return row, err == nil, unsureOf(err)
 	}
 	if err != nil {
 		return row, false, err
@@ -156,9 +167,18 @@ func (o *office) row(ctx context.Context, n reserve.Network, wish ipam.Reservati
 	}
 	row, err = o.proposal.session.Ask(ctx, record, o.reading.Source.Owner)
 	if err != nil {
-		return row, false, err
+		return row, false, unsureOf(err)
 	}
 	return row, true, o.alone(ctx, row)
+}
+
+// unsureOf says of a write to NetBox whose answer was lost that it may have been
+// carried out.
+func unsureOf(err error) error {
+	if e, ok := errors.AsType[*netbox.Error](err); ok && e.Unsure() {
+		return fmt.Errorf("%w: NetBox may have a row that asks by now: %w", ErrUnfinished, err)
+	}
+	return err
 }
 
 // heldAt is the URI of what the source holds of an address, if that is ours or
@@ -223,6 +243,10 @@ func (o *office) chosen(ctx context.Context, n reserve.Network, wish ipam.Reserv
 	first := n.Prefix.Addr().Next()
 	may(first) // completes for whom it is, whatever becomes of the address
 	row, err := session.AskFor(ctx, prefixes[0].ID, recordOf(n, first, completed), o.reading.Source.Owner, may)
+	if errors.Is(err, netbox.ErrLeft) {
+		o.pass.phase("NetBox chose an address", err)
+		return row, nil
+	}
 	if err != nil && firstRefusal != nil {
 		err = fmt.Errorf("%w (of the first one it says: %w)", err, firstRefusal)
 	}
@@ -237,7 +261,7 @@ func (o *office) adopt(ctx context.Context, row ipam.Stored) (ipam.Stored, bool,
 		return row, false, fmt.Errorf("%w: NetBox has a row of %s already (#%d); if it is to be held at the source, set its reserve_at to %s", ErrRequest, row.CIDR(), row.ID, owner)
 	}
 	if err := o.proposal.session.SetReserveAt(ctx, row.ID, owner); err != nil {
-		return row, false, err
+		return row, false, unsureOf(err)
 	}
 	row.ReserveAt = owner
 	return row, true, nil
@@ -250,8 +274,7 @@ func (o *office) alone(ctx context.Context, row ipam.Stored) error {
 		return err
 	}
 	if i := slices.IndexFunc(rows, func(r ipam.Stored) bool { return r.ID != row.ID }); i >= 0 {
-		err = fmt.Errorf("%w: somebody made row #%d of %s at the same time", ErrRequest, rows[i].ID, row.CIDR())
-		return errors.Join(err, o.remove(ctx, row))
+		return fmt.Errorf("%w: somebody made row #%d of %s at the same time", ErrRequest, rows[i].ID, row.CIDR())
 	}
 	return nil
 }
@@ -297,8 +320,8 @@ func (o *office) focus(rows []ipam.Stored, place ipam.Place) {
 func (o *office) hold(ctx context.Context, row ipam.Stored) (Reservation, error) {
 	o.asking = append(slices.DeleteFunc(slices.Clone(o.asking), func(r ipam.Stored) bool { return r.ID == row.ID }), row)
 	o.focus(o.asking, row.Place)
-	if h, held := o.heldBack(plan.Create, row.Place); held {
-		return Reservation{}, fmt.Errorf("%w: %s: %s", ErrRequest, h.Reason, h.Note)
+	if why, held := o.proposal.back.Why(row.ID); held {
+		return Reservation{}, fmt.Errorf("%w: %s", ErrRequest, why)
 	}
 	result := o.pass.Carry(ctx, o.proposal)
 	if err := failure(result); err != nil {
@@ -314,22 +337,25 @@ func (o *office) hold(ctx context.Context, row ipam.Stored) (Reservation, error)
 			return r, nil
 		}
 	}
-	return done, nil
+	return Reservation{}, fmt.Errorf("%w: %s is not held", ErrUnfinished, row.Place.Prefix.Addr())
 }
 
 // letGo ends a reservation, and then what asks for it.
 func (o *office) letGo(ctx context.Context, r Reservation) error {
 	place := ipam.PlaceOf(r.VRF, ipam.Address, ipam.HostPrefix(r.Addr))
-	o.focus(slices.DeleteFunc(slices.Clone(o.asking), func(row ipam.Stored) bool { return row.ID == r.Row }), place)
-	if h, held := o.heldBack(plan.Delete, place); held {
+	o.focus(nil, place) // as if nobody asked for anything: that moves nothing elsewhere
+	if h, held := o.heldBack(place); held {
 		return fmt.Errorf("%w: %s: %s", ErrRequest, h.Reason, h.Note)
 	}
 	if err := failure(o.pass.Carry(ctx, o.proposal)); err != nil {
 		return err
 	}
 	for _, row := range o.asking {
-		if row.ID == r.Row {
-			return o.remove(ctx, row)
+		if row.ID != r.Row {
+			continue
+		}
+		if err := o.remove(ctx, row); err != nil {
+			return fmt.Errorf("%w: %s is released at the source, and row #%d, which asks for it again, is still there: %w", ErrUnfinished, r.Addr, row.ID, err)
 		}
 	}
 	return nil
@@ -353,10 +379,10 @@ func (o *office) remove(ctx context.Context, row ipam.Stored) error {
 	return session.Delete(ctx, ipam.Address, []int{row.ID})
 }
 
-// heldBack finds what keeps a change at a place from being made.
-func (o *office) heldBack(action plan.Action, place ipam.Place) (plan.Held, bool) {
+// heldBack finds what keeps a place from being given up.
+func (o *office) heldBack(place ipam.Place) (plan.Held, bool) {
 	held := o.proposal.Plan.Reservations.Held
-	i := slices.IndexFunc(held, func(h plan.Held) bool { return h.Change.Action == action && h.Change.Record().Place == place })
+	i := slices.IndexFunc(held, func(h plan.Held) bool { return h.Change.Action != plan.Create && h.Change.Before.Place == place })
 	if i < 0 {
 		return plan.Held{}, false
 	}

@@ -54,7 +54,7 @@ func (p *Pass) planReservations(proposal *Proposal, rows []ipam.Stored, answers 
 	if !p.reserves() {
 		return
 	}
-	in := reserve.Input{Rows: rows}
+	in := reserve.Input{Now: p.now(), Rows: staying(rows, proposal.Plan)}
 	var err error
 	if in.Ledger, err = p.ledger(); err == nil {
 		proposal.book = in.Ledger
@@ -69,6 +69,19 @@ func (p *Pass) planReservations(proposal *Proposal, rows []ipam.Stored, answers 
 	}
 	proposal.back = back
 	proposal.Plan.Reservations = &back.Plan
+}
+
+// staying are the rows that ask without those of a source's own that this very
+// plan takes away or to another place: their users are gone, or have moved.
+func staying(rows []ipam.Stored, forward plan.Plan) []ipam.Stored {
+	going := map[int]bool{}
+	for _, c := range forward.Changes {
+		moves := c.Action == plan.Update && (c.After.Place != c.Before.Place || c.After.Attrs.GoneUnix != 0)
+		if c.Before.Place.Kind == ipam.Address && (c.Action == plan.Delete || moves) {
+			going[c.Before.ID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r ipam.Stored) bool { return going[r.ID] || r.Attrs.GoneUnix != 0 })
 }
 
 func (p *Pass) ledger() (reserve.Book, error) {
