@@ -192,7 +192,7 @@ func TestReservationsAreBounded(t *testing.T) {
 	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: "x", Tried: long}), "note of row 3: the fingerprint has 501 bytes")
 	require.ErrorContains(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: "x", Owner: long}), "the owner has 501 bytes")
 	require.NoError(t, s.SetReservationNotes(ReservationNote{Row: 3, Text: strings.Repeat("ä", 3000)}))
-	notes, err := s.ReservationNotes()
+	notes, err = s.ReservationNotes()
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
 	require.LessOrEqual(t, len(notes[0].Text), maxText)

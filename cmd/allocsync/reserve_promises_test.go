@@ -127,7 +127,7 @@ func (w *faultWorld) journal(row int) []string {
 
 // A machine's static link that a person made at an address that was
 // reserved from here for the machine's MAC counts as ours, and is taken away.
-func TestReviewLinkOfAPersonBesideReservedIP(t *testing.T) {
+func TestPromiseLinkOfAPersonBesideReservedIP(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.3.70/24", map[string]any{"hwaddr": newMAC})
 	w.must(exitInStep, "sync")
@@ -142,7 +142,7 @@ func TestReviewLinkOfAPersonBesideReservedIP(t *testing.T) {
 	require.Contains(t, fmt.Sprint(w.heldList("172.16.3.70")), "new-1", "the person's link is gone\n%s", o.stdout)
 }
 
-func TestReviewLinkOfAPersonInPlaceOfReservedIP(t *testing.T) {
+func TestPromiseLinkOfAPersonInPlaceOfReservedIP(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.3.70/24", map[string]any{"hwaddr": newMAC})
 	w.must(exitInStep, "sync")
@@ -159,7 +159,7 @@ func TestReviewLinkOfAPersonInPlaceOfReservedIP(t *testing.T) {
 }
 
 // Two rows of one address (VIPs) that ask for different users.
-func TestReviewTwoRowsPlanAndDeed(t *testing.T) {
+func TestPromiseTwoRowsPlanAndDeed(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange}, "vip")
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": odd}, "vip")
@@ -174,7 +174,7 @@ func TestReviewTwoRowsPlanAndDeed(t *testing.T) {
 	require.Contains(t, held, says, "the dry run said otherwise\n%s", dry)
 }
 
-func TestReviewTwoRowsRest(t *testing.T) {
+func TestPromiseTwoRowsRest(t *testing.T) {
 	for _, macs := range [][2]string{{strange, odd}, {odd, strange}} {
 		t.Run(macs[0], func(t *testing.T) {
 			w := newFaultWorld(t, 0)
@@ -193,7 +193,7 @@ func TestReviewTwoRowsRest(t *testing.T) {
 }
 
 // A row of another owner at the same place as one that asks.
-func TestReviewRowOfAnotherOwner(t *testing.T) {
+func TestPromiseRowOfAnotherOwner(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange}, "vip")
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": odd, "sync_owner": "dc9/lab", "sync_type": "x"}, "vip")
@@ -205,7 +205,7 @@ func TestReviewRowOfAnotherOwner(t *testing.T) {
 }
 
 // An owned row that asks and goes in the same plan.
-func TestReviewOwnedRowGoes(t *testing.T) {
+func TestPromiseOwnedRowGoes(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	status, _ := w.region.Do(maasd.Operator, "POST", "ipaddresses/?op=reserve", url.Values{"ip": {"172.16.1.70"}})
 	require.Equal(t, http.StatusOK, status)
@@ -222,7 +222,7 @@ func TestReviewOwnedRowGoes(t *testing.T) {
 	require.Empty(t, w.written(), "the second pass undoes what the first did")
 }
 
-func TestReviewOwnedRowMoves(t *testing.T) {
+func TestPromiseOwnedRowMoves(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.personLinks("172.16.3.71")
 	w.must(exitInStep, "sync")
@@ -238,7 +238,7 @@ func TestReviewOwnedRowMoves(t *testing.T) {
 }
 
 // Release deletes the row, and what is in use stays held.
-func TestReviewReleaseInUseElsewhere(t *testing.T) {
+func TestPromiseReleaseInUseElsewhere(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -252,7 +252,7 @@ func TestReviewReleaseInUseElsewhere(t *testing.T) {
 }
 
 // release does something else besides: it reserves another address.
-func TestReviewReleaseMoves(t *testing.T) {
+func TestPromiseReleaseMoves(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -263,7 +263,7 @@ func TestReviewReleaseMoves(t *testing.T) {
 }
 
 // release on half an answer: what was not read is not held by nobody.
-func TestReviewReleaseOnHalfAnAnswer(t *testing.T) {
+func TestPromiseReleaseOnHalfAnAnswer(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -276,7 +276,7 @@ func TestReviewReleaseOnHalfAnAnswer(t *testing.T) {
 
 // release whose second half fails: exit 1 says that nothing was done, and the
 // next pass reserves it again.
-func TestReviewReleaseHalfDone(t *testing.T) {
+func TestPromiseReleaseHalfDone(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -290,7 +290,7 @@ func TestReviewReleaseHalfDone(t *testing.T) {
 }
 
 // reserve whose row may be there says that nothing was done.
-func TestReviewReserveRowUnknown(t *testing.T) {
+func TestPromiseReserveRowUnknown(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.netbox.Fault(netboxtest.Fault{Method: "POST", Path: "/api/ipam/ip-addresses/", Kind: netboxtest.LostAnswer})
 	o := w.run("reserve", "--source", "maas", "--network", "mgmt", "--address", "172.16.1.60", "--mac", strange)
@@ -301,7 +301,7 @@ func TestReviewReserveRowUnknown(t *testing.T) {
 }
 
 // reserve whose second look fails leaves its row.
-func TestReviewReserveSecondLookFails(t *testing.T) {
+func TestPromiseReserveSecondLookFails(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	for skip := range 8 {
 		w.netbox.Fault(netboxtest.Fault{Method: "GET", Path: "/api/ipam/ip-addresses/", Skip: skip, Times: -1, Status: 500})
@@ -314,7 +314,7 @@ func TestReviewReserveSecondLookFails(t *testing.T) {
 }
 
 // A person makes the very link between the reading and the writing.
-func TestReviewLinkMadeMeanwhile(t *testing.T) {
+func TestPromiseLinkMadeMeanwhile(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	behind, once := httptest.NewServer(nil), true
 	t.Cleanup(behind.Close)
@@ -342,7 +342,7 @@ func TestReviewLinkMadeMeanwhile(t *testing.T) {
 }
 
 // Reserve says done, and it is held for another.
-func TestReviewReserveInUseByAnother(t *testing.T) {
+func TestPromiseReserveInUseByAnother(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -354,7 +354,7 @@ func TestReviewReserveInUseByAnother(t *testing.T) {
 }
 
 // A release that the source refuses is tried by each pass.
-func TestReviewReleaseRefusedForEver(t *testing.T) {
+func TestPromiseReleaseRefusedForEver(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -371,7 +371,7 @@ func TestReviewReleaseRefusedForEver(t *testing.T) {
 
 // What could not be read is journalled as if the source could not
 // hold it, and again whenever it happens.
-func TestReviewJournalOfHalfAnswers(t *testing.T) {
+func TestPromiseJournalOfHalfAnswers(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.151/24", map[string]any{"hwaddr": strange}) // dynamic: refused
 	w.run("sync")
@@ -387,7 +387,7 @@ func TestReviewJournalOfHalfAnswers(t *testing.T) {
 }
 
 // Commands: exit code 1 says that nothing was done, whatever gets lost.
-func TestReviewCommandsAtFaults(t *testing.T) {
+func TestPromiseCommandsAtFaults(t *testing.T) {
 	for _, do := range []string{"drop", "lose", "busy"} {
 		for at := 1; at < 40; at++ {
 			t.Run(fmt.Sprint(do, at), func(t *testing.T) {
@@ -412,7 +412,7 @@ func TestReviewCommandsAtFaults(t *testing.T) {
 	}
 }
 
-func TestReviewReleasesAtFaults(t *testing.T) {
+func TestPromiseReleasesAtFaults(t *testing.T) {
 	for _, do := range []string{"drop", "lose", "busy"} {
 		for at := 1; at < 40; at++ {
 			t.Run(fmt.Sprint(do, at), func(t *testing.T) {
@@ -437,7 +437,7 @@ func TestReviewReleasesAtFaults(t *testing.T) {
 }
 
 // release with two rows of one address: the source lets go, or both stay.
-func TestReviewReleaseOneOfTwoRows(t *testing.T) {
+func TestPromiseReleaseOneOfTwoRows(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange}, "vip")
 	w.must(exitInStep, "sync")
@@ -452,7 +452,7 @@ func TestReviewReleaseOneOfTwoRows(t *testing.T) {
 }
 
 // What is moved and then refused is lost at both addresses.
-func TestReviewMoveRefused(t *testing.T) {
+func TestPromiseMoveRefused(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	w.must(exitInStep, "sync")
@@ -465,7 +465,7 @@ func TestReviewMoveRefused(t *testing.T) {
 }
 
 // release clears reserve_at of a row that belongs to another owner.
-func TestReviewReleaseRowOfAnotherOwner(t *testing.T) {
+func TestPromiseReleaseRowOfAnotherOwner(t *testing.T) {
 	for _, ours := range []bool{false, true} {
 		w := newFaultWorld(t, 0)
 		if ours {
@@ -480,7 +480,7 @@ func TestReviewReleaseRowOfAnotherOwner(t *testing.T) {
 }
 
 // The name under which it is reserved is part of what is approved.
-func TestReviewDigestOfNames(t *testing.T) {
+func TestPromiseDigestOfNames(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	row := w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	digest := func() string {
@@ -494,7 +494,7 @@ func TestReviewDigestOfNames(t *testing.T) {
 }
 
 // Two pairs at once: one MAC asks twice, and one of both rows goes.
-func TestReviewAskedTwiceByOneMAC(t *testing.T) {
+func TestPromiseAskedTwiceByOneMAC(t *testing.T) {
 	w := newFaultWorld(t, 1) // devices: one MAC may have several
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange})
 	b := w.wants("172.16.1.61/24", map[string]any{"hwaddr": strange})
@@ -508,7 +508,7 @@ func TestReviewAskedTwiceByOneMAC(t *testing.T) {
 }
 
 // Addresses that NetBox chose and that cannot be given back ask nobody.
-func TestReviewChosenAndNotGivenBack(t *testing.T) {
+func TestPromiseChosenAndNotGivenBack(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	client, err := netbox.Open(netbox.Options{URL: w.url, Token: labToken, Retries: 0})
 	require.NoError(t, err)
@@ -536,7 +536,7 @@ func TestReviewChosenAndNotGivenBack(t *testing.T) {
 }
 
 // One row that cannot be met keeps everything from being reserved.
-func TestReviewOneRowBlocksAll(t *testing.T) {
+func TestPromiseOneRowBlocksAll(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	w.wants("172.16.1.60/24", map[string]any{"hwaddr": strange}, "vip")
 	w.wants("172.16.1.60/24", map[string]any{"used_by": "/MAAS/api/2.0/machines/nobody/"}, "vip")
@@ -548,7 +548,7 @@ func TestReviewOneRowBlocksAll(t *testing.T) {
 }
 
 // Of ten, all are released in small steps, none of which is over the limits.
-func TestReviewReleasedInSmallSteps(t *testing.T) {
+func TestPromiseReleasedInSmallSteps(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	file := filepath.Join(w.folder, "allocsync.yaml")
 	text, err := os.ReadFile(file)
@@ -575,7 +575,7 @@ func TestReviewReleasedInSmallSteps(t *testing.T) {
 }
 
 // IPv6 to a node, with a mask that is not the network's.
-func TestReviewIPv6(t *testing.T) {
+func TestPromiseIPv6(t *testing.T) {
 	w := newFaultWorld(t, 0)
 	id := strings.Split(w.newOne(), "/")[1]
 	row := w.wants("2001:0db8:0003::0070/64", map[string]any{"used_by": "/MAAS/api/2.0/machines/" + id + "/"})
@@ -588,204 +588,4 @@ func TestReviewIPv6(t *testing.T) {
 	w.call("DELETE", rowPath(row), nil, nil)
 	w.must(exitInStep, "sync")
 	require.Empty(t, w.heldList("2001:db8:3::70"))
-}
-
-const reviewSeeds = 60
-
-// reviewWorld is a faultWorld with more moves.
-type reviewWorld struct {
-	*faultWorld
-	rules, lost bool
-	machine     string          // URI of new-1
-	links       map[string]bool // that people made on new-1
-	where       map[int]string  // address of a row on subnet 3, by ID
-	plain       []byte          // the configuration
-}
-
-func (w *reviewWorld) link() string { return fmt.Sprintf("172.16.3.%d", 80+w.rand.IntN(4)) }
-
-func (w *reviewWorld) linked(address string) bool {
-	return slices.ContainsFunc(w.region.Held(), func(h maasd.Held) bool { return h.IP.String() == address })
-}
-
-func (w *reviewWorld) move() {
-	config := filepath.Join(w.folder, "allocsync.yaml")
-	switch w.rand.IntN(11) {
-	case 0, 1: // renumber a row
-		id, found := w.some()
-		to := w.pool()
-		if !found || len(w.rowsOf(to.String())) > 0 {
-			return
-		}
-		p := w.rows[id]
-		w.note("person renumbers row %d from %s to %s", id, p.addr, to)
-		p.addr = to
-		w.rows[id] = p
-		w.call("PATCH", rowPath(id), map[string]any{"address": to.String() + "/24"}, nil)
-	case 2: // a lease
-		a := w.pool()
-		w.note("lease of %s begins", a)
-		w.region.AddLease(w.mac(), a.String())
-	case 3:
-		for i := range poolSize {
-			w.region.EndLease(fmt.Sprintf("172.16.1.%d", poolFirst+i))
-		}
-		w.note("leases end")
-	case 4: // rules
-		w.rules = !w.rules
-		text := string(w.plain)
-		if w.rules {
-			text += "rules:\n  - match: {network: mgmt}\n    set: {vrf: blue}\n"
-		}
-		w.note("rules: %v", w.rules)
-		require.NoError(w, os.WriteFile(config, []byte(text), 0o600))
-	case 5: // a link by people
-		a := w.link()
-		if !w.linked(a) {
-			w.note("person links %s to new-1", a)
-			w.personLinks(a)
-			w.links[a] = true
-		}
-	case 6:
-		a := w.link()
-		if w.links[a] {
-			w.note("person unlinks %s", a)
-			w.personUnlinks(a)
-			delete(w.links, a)
-		}
-	case 7: // a row for new-1
-		a := w.link()
-		if len(w.rowsOf(a)) == 0 {
-			id := w.wants(a+"/24", map[string]any{"used_by": w.machine})
-			w.where[id] = a
-			w.note("person asks for %s for new-1 with row %d", a, id)
-		}
-	case 8:
-		for id, a := range w.where {
-			w.note("person deletes row %d of %s for new-1", id, a)
-			w.call("DELETE", rowPath(id), nil, nil)
-			delete(w.where, id)
-			break
-		}
-	case 9: // by command
-		a, m := w.pool(), w.mac()
-		o := w.run("reserve", "--source", "maas", "--address", a.String(), "--mac", m, "--format", "json")
-		var r struct {
-			Row   int
-			State string
-			MAC   string
-		}
-		w.note("reserve %s for %s: %d %s", a, m, o.code, o.stderr)
-		if o.code == exitInStep {
-			require.NoError(w, json.Unmarshal([]byte(o.stdout), &r))
-			if _, known := w.rows[r.Row]; !known && r.Row != 0 {
-				for _, row := range w.list() {
-					if row.ID == r.Row && row.Custom.Owner == "" {
-						w.rows[r.Row] = personRow{addr: a, mac: m, reserve: "dc1/maas", description: row.Description}
-					}
-				}
-			}
-		}
-	case 10:
-		a := w.pool()
-		o := w.run("release", "--source", "maas", a.String())
-		w.note("release %s: %d %s %s", a, o.code, o.stdout, o.stderr)
-		if o.code == exitInStep {
-			for id, p := range w.rows {
-				if p.addr == a && !slices.ContainsFunc(w.list(), func(r netboxRow) bool { return r.ID == id }) {
-					require.NotEmpty(w, p.reserve, "a row that asks nothing was deleted\n%s", strings.Join(w.log, "\n"))
-					delete(w.rows, id)
-				}
-			}
-		}
-	}
-}
-
-// rests checks that nothing more is written, pass after pass.
-func (w *reviewWorld) rests() {
-	w.Helper()
-	w.converge()
-	w.run("sync") // what a killed pass did not tell is told
-	for range 2 {
-		w.region.Forget()
-		w.netbox.ResetRequests()
-		o := w.run("sync")
-		require.Empty(w, w.written(), "%s\n%s", o.stdout, strings.Join(w.log, "\n"))
-		for _, r := range w.netbox.Requests() {
-			require.Equal(w, "GET", r.Method, "%s\n%s\n%s", r.Path, o.stdout, strings.Join(w.log, "\n"))
-		}
-	}
-}
-
-func (w *reviewWorld) verify() {
-	w.Helper()
-	report := w.run("sync", "--dry-run").stdout
-	say := func() string { return report + "\n" + strings.Join(w.log, "\n") + "\n" + w.region.String() }
-	for a := range w.links {
-		require.True(w, w.linked(a), "a person's link of %s is gone\n%s", a, say())
-	}
-	rows := map[int]netboxRow{}
-	for _, r := range w.list() {
-		rows[r.ID] = r
-	}
-	asked := map[string]bool{}
-	for id, p := range w.rows {
-		r, there := rows[id]
-		require.True(w, there, "row %d is gone\n%s", id, say())
-		require.Equal(w, []string{p.addr.String() + "/24", p.description, p.reserve, ""}, []string{r.Address, r.Description, r.Custom.Reserve, r.Custom.Owner}, say())
-		asked[p.addr.String()] = asked[p.addr.String()] || p.reserve != ""
-	}
-	for _, r := range rows { // the source's own rows that a command has ask
-		a, _, _ := strings.Cut(r.Address, "/")
-		asked[a] = asked[a] || r.Custom.Reserve != ""
-	}
-	for id, a := range w.where {
-		require.Contains(w, rows, id, say())
-		asked[a] = true
-		require.True(w, w.linked(a) || strings.Contains(report, a), say())
-	}
-	for addr, h := range w.theirs {
-		require.Contains(w, w.heldList(addr.String()), h.String(), "somebody else's was touched\n%s", say())
-	}
-	for _, h := range w.region.Held() {
-		a := h.IP.String()
-		_, foreign := w.theirs[h.IP]
-		link := strings.HasPrefix(a, "172.16.3.8")
-		leased := strings.Contains(fmt.Sprint(w.heldList(a)), "Observed")
-		if w.inPool(h.IP) && h.Alloc != maasd.Discovered || link {
-			require.True(w, asked[a] || foreign || w.links[a] || leased || w.lost, "%s was never released\n%s", h, say())
-		}
-	}
-}
-
-func TestReviewMoves(t *testing.T) {
-	for seed := range reviewSeeds {
-		if testing.Short() && seed >= 10 {
-			break
-		}
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			f := newFaultWorld(t, uint64(seed))
-			w := &reviewWorld{faultWorld: f, links: map[string]bool{}, where: map[int]string{}}
-			w.machine = "/MAAS/api/2.0/machines/" + strings.Split(w.newOne(), "/")[1] + "/"
-			var err error
-			w.plain, err = os.ReadFile(filepath.Join(w.folder, "allocsync.yaml"))
-			require.NoError(t, err)
-			w.call("POST", "/api/ipam/vrfs/", map[string]any{"name": "blue"}, nil)
-			lose := seed%5 == 4
-			for n := range 4 + w.rand.IntN(5) {
-				for range 1 + w.rand.IntN(3) {
-					w.move()
-				}
-				w.step()
-				if lose && n == 3 {
-					w.note("the ledger is lost")
-					w.lost = true
-					require.NoError(t, os.RemoveAll(filepath.Join(w.folder, "state")))
-				}
-			}
-			w.rests()
-			w.verify()
-		})
-	}
 }
