@@ -14,7 +14,7 @@ import (
 	maasd "allocsync/fixtures/maas"
 )
 
-const moveSeeds = 60
+const moveSeeds = 30
 
 // moveWorld is a faultWorld with more moves.
 type moveWorld struct {

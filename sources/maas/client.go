@@ -1,6 +1,7 @@
 package maas
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,11 +119,10 @@ func (c *client) send(ctx context.Context, q question, into any) error {
 	case <-ctx.Done():
 		return c.ended(ctx)
 	}
-	request := c.rest.R().SetContext(ctx).SetHeader("Authorization", c.key.header(time.Now()))
-	if q.form != nil {
-		request.SetFormDataFromValues(q.form)
+	answer, err := c.once(ctx, q)
+	if err == nil && q.method == http.MethodGet && replayed(answer) {
+		answer, err = c.once(ctx, q)
 	}
-	answer, err := request.Execute(q.method, "/"+q.path)
 	if err != nil {
 		if ctx.Err() != nil {
 			return c.ended(ctx)
@@ -133,6 +133,22 @@ func (c *client) send(ctx context.Context, q question, into any) error {
 		return c.refusal(answer)
 	}
 	return decode(answer.Body(), into)
+}
+
+// once signs a question and sends it.
+func (c *client) once(ctx context.Context, q question) (*resty.Response, error) {
+	request := c.rest.R().SetContext(ctx).SetHeader("Authorization", c.key.header(time.Now()))
+	if q.form != nil {
+		request.SetFormDataFromValues(q.form)
+	}
+	return request.Execute(q.method, "/"+q.path)
+}
+
+// replayed reports whether MAAS has seen a request before: net/http sends a
+// reading again by itself, with the signature that it has, where a connection
+// that was kept ends without an answer.
+func replayed(answer *resty.Response) bool {
+	return answer.StatusCode() == http.StatusUnauthorized && bytes.Contains(answer.Body(), []byte("Nonce already used"))
 }
 
 // ended says why a request ended with its context: because the configured time

@@ -146,6 +146,7 @@ func (o *office) focus(rows []ipam.Stored, place ipam.Place) {
 		return c.Before.Place != place && c.After.Place != place
 	})
 	o.proposal.Plan = plan.Plan{Reservations: back}
+	o.proposal.back.Forget, o.proposal.back.Adopt = nil, nil // a pass looks after the others
 	o.proposal.quiet = true
 	// A person asked for this very thing: limits are for what nobody looked at.
 	o.proposal.Approved, _ = o.proposal.Plan.ApproveDigest(o.proposal.Plan.Digest())

@@ -65,6 +65,7 @@ func (p *Pass) planReservations(proposal *Proposal, rows []ipam.Stored, answers 
 	back := reserve.Compute(in)
 	if err != nil {
 		note := err.Error()
+		proposal.quiet = true // what was told before is not known
 		back.Plan = back.Plan.Withhold(func(plan.Change) (plan.Reason, string) { return plan.NoLedger, note })
 	}
 	proposal.back = back

@@ -169,7 +169,7 @@ func TestReservedIPs(t *testing.T) {
 	requireRefused(t, c.ReservedIP.Delete(made.ID), http.StatusNotFound, "No ReservedIP matches the given query.")
 	region.SetVersion("3.5.8")
 	_, err = c.ReservedIPs.Get()
-	requireRefused(t, err, http.StatusNotFound, "Not Found")
+	requireRefused(t, err, http.StatusNotFound, "Unknown API endpoint")
 }
 
 func TestIPAddresses(t *testing.T) {
