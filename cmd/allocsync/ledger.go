@@ -59,9 +59,13 @@ func (l ledger) Change(put, forget []reserve.Entry) error {
 	return l.store.ChangeReservations(kept(put), kept(forget))
 }
 
-// Note keeps or deletes the note of a row.
-func (l ledger) Note(n reserve.Note) error {
-	return l.store.SetReservationNotes(state.ReservationNote(n))
+// Note keeps or deletes the notes of rows.
+func (l ledger) Note(notes ...reserve.Note) error {
+	list := make([]state.ReservationNote, len(notes))
+	for i, n := range notes {
+		list[i] = state.ReservationNote(n)
+	}
+	return l.store.SetReservationNotes(list...)
 }
 
 func kept(entries []reserve.Entry) []state.Reservation {
@@ -96,7 +100,7 @@ func (l noLedger) Read() (reserve.Book, error) { return reserve.Book{}, l.err }
 
 func (l noLedger) Change(_, _ []reserve.Entry) error { return l.err }
 
-func (l noLedger) Note(reserve.Note) error { return l.err }
+func (l noLedger) Note(...reserve.Note) error { return l.err }
 
 // reserves reports whether any source holds addresses for NetBox.
 func (s *setting) reserves() bool {

@@ -18,7 +18,7 @@ import (
 func Compute(in Input) Proposal {
 	c := &computation{
 		Proposal: Proposal{
-			now: in.Now, wishes: map[key]wish{}, held: map[int]ipam.Reservation{}, released: map[int]string{},
+			now: in.Now, wishes: map[key]wish{}, held: map[int]ipam.Reservation{}, sites: map[string]*site{},
 			asks: map[int]string{}, blocked: map[int]blocked{},
 		},
 		notes: map[int]Note{}, extra: map[string]*plan.Summary{},
@@ -28,7 +28,8 @@ func Compute(in Input) Proposal {
 	}
 	for _, s := range in.Sources {
 		c.extra[s.Owner] = &plan.Summary{}
-		c.source(newSite(s, in))
+		c.sites[s.Owner] = newSite(s, in)
+		c.source(c.sites[s.Owner])
 		// Each by itself: what one source holds, no other can take over.
 		one := plan.Compute(plan.Input{
 			Sources: []plan.Source{{Owner: s.Owner, Missing: s.Missing, Allow: s.Allow}}, Claims: c.claims, Current: c.current,
@@ -105,7 +106,7 @@ func (c *computation) own(s *site, h ipam.Reservation) {
 	for _, taken := c.held[id]; taken || id == 0; _, taken = c.held[id] {
 		id++
 	}
-	c.held[id], c.released[id] = h, s.fingerprint(ipam.Stored{}, h)
+	c.held[id] = h
 	c.current = append(c.current, ipam.Stored{ID: id, Record: s.record(s.tableOf(h), h)})
 }
 
@@ -136,7 +137,7 @@ func (c *computation) row(s *site, row ipam.Stored) {
 
 // place decides on a row of which it is known at which network it asks.
 func (c *computation) place(s *site, row ipam.Stored, asked ipam.Reservation, hold func(plan.Reason, string)) {
-	at := s.heldAt(asked)
+	at := s.at[spotOf(asked)]
 	meets := func(i int) bool { return s.meets(s.Held[i], asked) }
 	met := slices.IndexFunc(at, func(i int) bool { return meets(i) && s.ours(s.Held[i]) })
 	if met < 0 {
@@ -208,7 +209,7 @@ func (c *computation) meet(s *site, i int) {
 		return
 	}
 	s.met[i] = true
-	if e, _ := s.entryOf(s.Held[i].Network, s.Held[i].Addr); !e.Made || e.Wish.Ref != s.Held[i].Ref {
+	if e := s.known[spotOf(s.Held[i])]; !e.Made || e.Wish.Ref != s.Held[i].Ref {
 		e.Made, e.Wish = true, s.Held[i] // a crash came before this could be noted
 		c.Adopt = append(c.Adopt, e)
 	}
@@ -245,7 +246,7 @@ func (c *computation) withheld(change plan.Change) (plan.Reason, string) {
 	if h.InUse != "" {
 		return plan.InUse, h.InUse
 	}
-	if n, ok := c.notes[-change.Before.ID]; ok && c.same(n, c.released[change.Before.ID]) {
+	if n, ok := c.notes[-change.Before.ID]; ok && c.same(n, c.release(change)) {
 		return plan.TriedBefore, n.Text
 	}
 	return "", ""

@@ -33,7 +33,7 @@ func Notes(p Proposal, outcomes []apply.Outcome, book Book) []Note {
 			now[row] = Note{Owner: p.asks[row], Row: row, Text: b.note, Tried: b.tried}
 		case plan.Incomplete, plan.NoLedger, plan.NotAllowed: // passes by itself, or is known
 		default:
-			now[row] = Note{Owner: p.asks[row], Row: row, Text: clipped(strings.TrimSuffix(string(b.reason)+": "+b.note, ": "))}
+			now[row] = Note{Owner: p.asks[row], Row: row, Text: clipped(b.String())}
 		}
 	}
 	for _, o := range outcomes {
@@ -44,7 +44,7 @@ func Notes(p Proposal, outcomes []apply.Outcome, book Book) []Note {
 		if w, ok := p.wishes[key{o.Change.Owner, o.Change.After.Place}]; ok && o.Change.Action != plan.Delete {
 			n.Row, n.Tried = w.row.ID, w.tried
 		} else { // there is no row to tell it
-			n.Row, n.Tried, n.Told = -o.Change.Before.ID, p.released[o.Change.Before.ID], true
+			n.Row, n.Tried, n.Told = -o.Change.Before.ID, p.release(o.Change), true
 		}
 		if o.Denied {
 			n.Tried = denied(n.Tried, p.now)
@@ -104,8 +104,21 @@ func (p Proposal) over(n Note) bool {
 // Why says why a row that asks is held; false where it is not.
 func (p Proposal) Why(row int) (string, bool) {
 	b, held := p.blocked[row]
-	return strings.TrimSuffix(string(b.reason)+": "+b.note, ": "), held
+	return b.String(), held
 }
+
+// release is the fingerprint of the release that a change is, or begins with:
+// see Note.Tried.
+func (p Proposal) release(c plan.Change) string {
+	h, ok := p.held[c.Before.ID]
+	if !ok {
+		return ""
+	}
+	return p.sites[c.Owner].fingerprint(ipam.Stored{}, h)
+}
+
+// String is the reason and what there is to say of it.
+func (b blocked) String() string { return strings.TrimSuffix(string(b.reason)+": "+b.note, ": ") }
 
 // Released lists the reservations that changes give up, with their owners:
 // allocations of them are about to go.

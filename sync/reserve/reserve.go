@@ -130,8 +130,9 @@ type Ledger interface {
 	Read() (Book, error)
 	// Change puts and deletes entries, at once or not at all.
 	Change(put, forget []Entry) error
-	// Note puts the note of a row, or deletes it where its Text is "".
-	Note(Note) error
+	// Note puts the notes of rows, and deletes those whose Text is "": all at
+	// once or none.
+	Note(...Note) error
 }
 
 // Proposal is what would be done at the sources.
@@ -146,10 +147,10 @@ type Proposal struct {
 	now      time.Time
 	holdings []Holding
 
-	asks     map[int]string  // rows that ask, by ID: whom
-	blocked  map[int]blocked // those of them that are held
-	released map[int]string  // what was tried where a release was refused, by the ID in held
+	asks    map[int]string  // rows that ask, by ID: whom
+	blocked map[int]blocked // those of them that are held
 
+	sites  map[string]*site // by owner
 	wishes map[key]wish
 	held   map[int]ipam.Reservation // ours, by the ID that the planner knows them by
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"allocsync/ipam"
 )
@@ -15,21 +16,40 @@ import (
 // is at the source is none of the planner's business.
 const typeReservation = "reservation"
 
-// site is a source with what concerns it.
+// site is a source with what concerns it. Nearly every pass finds all that is
+// asked for held: what is looked up for each of them stands in maps.
 type site struct {
 	Source
-	rows    []ipam.Stored // that ask it, by ID
+	rows    []ipam.Stored       // that ask it, by ID
+	wanted  map[netip.Addr]bool // their addresses
 	entries []Entry
+	known   map[spot]Entry        // entries, by what they are of
+	made    map[ipam.UsedBy]Entry // likewise, by the URI of the reservation
+	at      map[spot][]int        // Held, by index
 
 	asked map[netip.Addr]bool // asked for by rows that are held
 	met   map[int]bool        // by index in Held: dealt with
+
+	prefixes func() []byte // digest of the networks in Facts
 }
 
+// spot is an address of a network.
+type spot struct {
+	network ipam.UsedBy
+	addr    netip.Addr
+}
+
+func spotOf(r ipam.Reservation) spot { return spot{r.Network, r.Addr} }
+
 func newSite(s Source, in Input) *site {
-	t := &site{Source: s, asked: map[netip.Addr]bool{}, met: map[int]bool{}}
+	t := &site{
+		Source: s, wanted: map[netip.Addr]bool{}, known: map[spot]Entry{}, made: map[ipam.UsedBy]Entry{}, at: map[spot][]int{},
+		asked: map[netip.Addr]bool{}, met: map[int]bool{}, prefixes: sync.OnceValue(func() []byte { return digestOfNetworks(s.Facts) }),
+	}
 	for _, r := range in.Rows {
 		if r.ReserveAt == s.Owner && r.Place.Kind == ipam.Address {
 			t.rows = append(t.rows, r)
+			t.wanted[r.Place.Prefix.Addr()] = true
 		}
 	}
 	slices.SortFunc(t.rows, func(a, b ipam.Stored) int { return a.ID - b.ID })
@@ -38,21 +58,18 @@ func newSite(s Source, in Input) *site {
 			t.entries = append(t.entries, e)
 		}
 	}
-	return t
-}
-
-// entryOf finds what the ledger says of a network and address.
-func (s *site) entryOf(network ipam.UsedBy, addr netip.Addr) (Entry, bool) {
-	i := slices.IndexFunc(s.entries, func(e Entry) bool { return e.Wish.Network == network && e.Wish.Addr == addr })
-	if i < 0 {
-		return Entry{}, false
+	for _, e := range slices.Backward(t.entries) { // of several the first counts
+		t.known[spotOf(e.Wish)], t.made[e.Wish.Ref] = e, e
 	}
-	return s.entries[i], true
+	for i, h := range s.Held {
+		t.at[spotOf(h)] = append(t.at[spotOf(h)], i)
+	}
+	return t
 }
 
 // ours reports whether a reservation was made here and is still what was made.
 func (s *site) ours(h ipam.Reservation) bool {
-	e, known := s.entryOf(h.Network, h.Addr)
+	e, known := s.known[spotOf(h)]
 	switch {
 	case !known || !h.Unmarkable && h.Mark != s.Owner || e.Wish.MAC != h.MAC:
 		return false
@@ -99,7 +116,7 @@ func (s *site) decides(rows []ipam.Stored) int {
 		}
 		asked := s.wishOf(row)
 		asked.Network, _ = s.networkOf(row)
-		for _, at := range s.heldAt(asked) {
+		for _, at := range s.at[spotOf(asked)] {
 			if len(rows) > 1 && s.ours(s.Held[at]) && s.meets(s.Held[at], asked) {
 				return i
 			}
@@ -113,23 +130,11 @@ func (s *site) decides(rows []ipam.Stored) int {
 func (s *site) moving(asked ipam.Reservation) ipam.UsedBy {
 	for _, h := range s.Held {
 		same := asked.MAC != "" && asked.MAC == h.MAC || asked.For != "" && (asked.For == h.For || asked.For == h.Ref)
-		wanted := slices.ContainsFunc(s.rows, func(r ipam.Stored) bool { return r.Place.Prefix.Addr() == h.Addr })
-		if same && !wanted && h.Network == asked.Network && s.ours(h) {
+		if same && !s.wanted[h.Addr] && h.Network == asked.Network && s.ours(h) {
 			return h.Ref
 		}
 	}
 	return ""
-}
-
-// heldAt lists what is held of the network and address that r names, by index.
-func (s *site) heldAt(r ipam.Reservation) []int {
-	var at []int
-	for i, h := range s.Held {
-		if h.Network == r.Network && h.Addr == r.Addr {
-			at = append(at, i)
-		}
-	}
-	return at
 }
 
 // meets reports whether a reservation is what a row asks for. A row that names
@@ -146,11 +151,8 @@ func (s *site) meets(h, asked ipam.Reservation) bool {
 // reservation that has gone since: then it says nothing of for whom it is.
 func (s *site) wishOf(row ipam.Stored) ipam.Reservation {
 	r := ipam.Reservation{Addr: row.Place.Prefix.Addr(), MAC: row.Attrs.MAC, For: row.Attrs.UsedBy, Name: row.Attrs.DNSName, Mark: s.Owner}
-	for _, e := range s.entries {
-		if r.For != "" && r.For == e.Wish.Ref {
-			r.For = e.Wish.For
-			break
-		}
+	if e, ok := s.made[r.For]; ok && r.For != "" {
+		r.For = e.Wish.For
 	}
 	return r
 }
@@ -203,8 +205,7 @@ func (s *site) tableOf(h ipam.Reservation) string {
 	if best >= 0 {
 		return s.Networks[best].VRF
 	}
-	e, _ := s.entryOf(h.Network, h.Addr)
-	return e.VRF
+	return s.known[spotOf(h)].VRF
 }
 
 // record is a reservation as the planner sees it. Its user is for whom it is;
@@ -241,11 +242,8 @@ func (s *site) length(vrf string, addr netip.Addr) int {
 func (s *site) forgotten() []Entry {
 	var list []Entry
 	for _, e := range s.entries {
-		held := slices.ContainsFunc(s.Held, func(h ipam.Reservation) bool {
-			return h.Network == e.Wish.Network && h.Addr == e.Wish.Addr && s.ours(h)
-		})
-		wanted := slices.ContainsFunc(s.rows, func(r ipam.Stored) bool { return r.Place.Prefix.Addr() == e.Wish.Addr })
-		if !held && !wanted {
+		held := slices.ContainsFunc(s.at[spotOf(e.Wish)], func(i int) bool { return s.ours(s.Held[i]) })
+		if !held && !s.wanted[e.Wish.Addr] {
 			list = append(list, e)
 		}
 	}
@@ -257,9 +255,12 @@ func (s *site) forgotten() []Entry {
 // address, the MAC and the user.
 func (s *site) fingerprint(row ipam.Stored, wish ipam.Reservation) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%v %v %s\n", row.Record, row.LastUpdated.Unix(), wish)
+	fmt.Fprintf(h, "%v %v %s\n%x\n", row.Record, row.LastUpdated.Unix(), wish, s.prefixes())
 	for _, a := range s.Facts {
-		if a.Kind == ipam.Prefix || a.Prefix.Addr() == wish.Addr || a.MAC != "" && a.MAC == wish.MAC || wish.For != "" && a.UsedBy == wish.For {
+		if a.Kind == ipam.Prefix {
+			continue
+		}
+		if a.Prefix.Addr() == wish.Addr || a.MAC != "" && a.MAC == wish.MAC || wish.For != "" && a.UsedBy == wish.For {
 			fmt.Fprintf(h, "%v\n", a)
 		}
 	}
@@ -270,4 +271,14 @@ func (s *site) fingerprint(row ipam.Stored, wish ipam.Reservation) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+func digestOfNetworks(facts []ipam.Allocation) []byte {
+	h := sha256.New()
+	for _, a := range facts {
+		if a.Kind == ipam.Prefix {
+			fmt.Fprintf(h, "%v\n", a)
+		}
+	}
+	return h.Sum(nil)
 }

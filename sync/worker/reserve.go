@@ -44,8 +44,9 @@ func (p *Pass) asking(ctx context.Context, session *netbox.Session, answers []pl
 // ownOrNobodys are the rows that ask and that the planner has to know: those of
 // sources that are not asked are left alone.
 func ownOrNobodys(asking []ipam.Stored, answers []plan.Source) []ipam.Stored {
+	asked := owners(answers)
 	return slices.DeleteFunc(slices.Clone(asking), func(r ipam.Stored) bool {
-		return r.Owner != "" && !slices.Contains(owners(answers), r.Owner)
+		return r.Owner != "" && !slices.Contains(asked, r.Owner)
 	})
 }
 
@@ -124,10 +125,10 @@ func (p *Proposal) withoutReleased() {
 		return
 	}
 	p.Plan = p.Plan.Withhold(func(c plan.Change) (plan.Reason, string) {
-		going := slices.ContainsFunc(released[c.Owner], func(r ipam.Reservation) bool {
+		going := func(r ipam.Reservation) bool {
 			return r.Ref == c.After.Attrs.UsedBy && r.Addr == c.After.Place.Prefix.Addr()
-		})
-		if c.Action == plan.Create && going {
+		}
+		if c.Action == plan.Create && slices.ContainsFunc(released[c.Owner], going) {
 			return plan.Releasing, ""
 		}
 		return "", ""
@@ -156,14 +157,15 @@ func (p *Pass) remark(ctx context.Context, proposal *Proposal, outcomes []apply.
 	if p.Ledger == nil || proposal.Plan.Reservations == nil || proposal.quiet || ctx.Err() != nil {
 		return
 	}
-	var tell []reserve.Note
+	var tell, keep []reserve.Note
 	for _, n := range reserve.Notes(proposal.back, outcomes, proposal.book) {
 		if n.Text != "" && !n.Told {
 			tell = append(tell, n)
-			continue
+		} else {
+			keep = append(keep, n)
 		}
-		p.note(n)
 	}
+	p.note(keep)
 	remarks := make([]netbox.Remark, len(tell))
 	for i, n := range tell {
 		remarks[i] = netbox.Remark{Row: n.Row, Text: fmt.Sprintf("allocsync: this address is not reserved at %s: %s", n.Owner, n.Text)}
@@ -172,14 +174,20 @@ func (p *Pass) remark(ctx context.Context, proposal *Proposal, outcomes []apply.
 	if err != nil {
 		p.phase("the journals of rows whose reservations cannot be made were not written", err)
 	}
-	for i, n := range tell {
-		n.Told = told[i]
-		p.note(n)
+	for i := range tell {
+		tell[i].Told = told[i]
 	}
+	p.note(tell)
 }
 
-func (p *Pass) note(n reserve.Note) {
-	if err := p.Ledger.Note(n); err != nil {
-		p.phase("the ledger of reservations cannot be written", err)
+// notesAtOnce is how many notes are kept in one step: each step waits for the
+// disk.
+const notesAtOnce = 100
+
+func (p *Pass) note(list []reserve.Note) {
+	for some := range slices.Chunk(list, notesAtOnce) {
+		if err := p.Ledger.Note(some...); err != nil {
+			p.phase("the ledger of reservations cannot be written", err)
+		}
 	}
 }
