@@ -180,8 +180,6 @@ func reservationAdvice(r plan.Reason, owner string) string {
 		return "It is released once nobody uses it any more: stop its user, or give that another address. To keep it, ask for it again in NetBox."
 	case plan.NoLedger:
 		return "Nothing is reserved or released as long as it is not known what was reserved from here. That stands in the state folder: it has to be named and kept, and while serve uses it, serve makes the reservations."
-	case plan.AskedOtherwise:
-		return "Nothing has to be done: what is held so far is released first, and the next pass reserves it as it is asked for now."
 	case plan.Incomplete:
 		return "Nothing is released, and no network is taken to be gone, before the source answers in full. Make the missing part readable: the next complete answer decides."
 	case plan.NotAllowed:

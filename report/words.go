@@ -231,7 +231,7 @@ func (s *share) answer() string {
 // urgency orders the reasons for which something is held.
 func urgency(r plan.Reason) int {
 	order := []plan.Reason{plan.Unmanaged, plan.Taken, plan.OtherOwner, plan.UnknownOwner, plan.Contested, plan.NoLedger, plan.Impossible, plan.TriedBefore,
-		plan.Incomplete, plan.NotAllowed, plan.InUse, plan.AskedOtherwise, plan.Releasing}
+		plan.Incomplete, plan.NotAllowed, plan.InUse, plan.Releasing}
 	if i := slices.Index(order, r); i >= 0 {
 		return i
 	}

@@ -15,16 +15,15 @@ import (
 // measured is what metrics keep of a pass.
 func measured(trigger string, o worker.Outcome) metrics.Pass {
 	p := metrics.Pass{Start: o.Started, End: o.Ended, Trigger: trigger, Outcome: string(o.Verdict())}
-	back := reservedOf(o)
 	for _, one := range o.Sources() {
-		r := back[one.Owner]
+		r := one.Back
 		p.Sources = append(p.Sources, metrics.Source{
 			Name: one.Name, Answer: string(one.Answer), OverLimits: one.Excess != "",
 			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
 			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Took: one.Took,
-			Held: one.Held - r.held, Failed: one.Failed - r.failed, // without reservations
-			Reserves: r.takes, Reservations: metrics.Reservations{
-				Asked: r.asked, Unmet: r.unmet, Own: r.ours, Reserved: r.made, Changed: r.changed, Released: r.released, Failed: r.failed,
+			Held: one.Held, Failed: one.Failed,
+			Reserves: r.Takes, Reservations: metrics.Reservations{
+				Asked: r.Asked, Unmet: r.Unmet, Own: r.Own, Reserved: r.Made, Changed: r.Changed, Released: r.Released, Failed: r.Failed,
 			},
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"allocsync/netbox"
 	"allocsync/report"
 	"allocsync/sync/apply"
-	"allocsync/sync/plan"
 	"allocsync/sync/worker"
 )
 
@@ -78,62 +77,6 @@ func listed(r worker.Reading) []report.Allocation {
 		list[i] = report.Allocation{Source: r.Source.Name, Allocation: a}
 	}
 	return list
-}
-
-// reserved is what a pass found and did about reservations at one source.
-type reserved struct {
-	takes bool // it holds addresses for NetBox, or rows ask it to
-	asked int  // rows that ask
-	unmet int  // of these, how many are not held after the pass
-	ours  int  // made from here and held after the pass
-	held  int  // changes that were not planned, each for a reason
-
-	made, changed, released int
-	failed                  int // changes tried and not carried out
-}
-
-// reservedOf breaks reservations down by source: by INSTALLATION/SOURCE.
-func reservedOf(o worker.Outcome) map[string]reserved {
-	list := map[string]reserved{}
-	if o.Proposal == nil || o.Proposal.Plan.Reservations == nil {
-		return list
-	}
-	for _, reading := range o.Proposal.Readings {
-		list[reading.Source.Owner] = reserved{takes: reading.Source.Reserve}
-	}
-	for _, s := range o.Proposal.Plan.Reservations.Sources {
-		list[s.Owner] = reserved{
-			takes: list[s.Owner].takes || s.Claims+s.Rows > 0,
-			asked: s.Claims, unmet: s.Claims - s.InStep, ours: s.Rows, held: s.Held,
-		}
-	}
-	if o.Result == nil {
-		return list
-	}
-	for _, change := range o.Result.Reservations {
-		r := list[change.Change.Owner]
-		r.count(change)
-		list[change.Change.Owner] = r
-	}
-	return list
-}
-
-// count counts what became of one change.
-func (r *reserved) count(o apply.Outcome) {
-	switch {
-	case o.Status != apply.Done:
-		r.failed++
-	case o.Change.Action == plan.Create:
-		r.made++
-		r.ours++
-		r.unmet--
-	case o.Change.Action == plan.Update:
-		r.changed++
-		r.unmet--
-	case o.Change.Action == plan.Delete:
-		r.released++
-		r.ours--
-	}
 }
 
 // codeOf is the exit code of a pass; of a dry run where it has no Result.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,10 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"allocsync/ipam"
 	"allocsync/report"
-	"allocsync/sync/plan"
-	"allocsync/sync/reserve"
 )
 
 // ask makes a row that asks the MAAS for an address, and returns its ID.
@@ -148,32 +144,4 @@ func TestPageOfReservations(t *testing.T) {
 	require.Contains(t, text, "reservations: 0 asked for, 0 ours")
 	require.Contains(t, text, "Everything that the last pass planned is done")
 	require.NotContains(t, text, "no network of the source has this address")
-}
-
-// Every change that can come of the way back is told from one in NetBox by its
-// reason.
-func TestAtSource(t *testing.T) {
-	const owner, network = "dc1/lab", ipam.UsedBy("/networks/1")
-	at := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, last}) }
-	asks := func(last byte, mac ipam.MAC) ipam.Stored {
-		return ipam.Stored{ID: int(last), ReserveAt: owner, Record: ipam.Record{Place: ipam.PlaceOf("", ipam.Address, ipam.HostPrefix(at(last))), Attrs: ipam.Attrs{MAC: mac}}}
-	}
-	in := reserve.Input{Sources: []reserve.Source{{
-		Owner: owner, Allow: plan.AllowAll(), Networks: []reserve.Network{{URI: network, Prefix: netip.MustParsePrefix("10.0.0.0/24")}},
-		Consider: func(wish ipam.Reservation) (ipam.Reservation, error) { return wish, nil },
-	}}}
-	for last := byte(1); last <= 3; last++ {
-		held := ipam.Reservation{Network: network, Addr: at(last), MAC: ipam.MAC(fmt.Sprintf("52:54:00:00:00:0%d", last)), Mark: owner, Ref: "/held", Type: "reservation"}
-		in.Sources[0].Held = append(in.Sources[0].Held, held)
-		in.Ledger.Entries = append(in.Ledger.Entries, reserve.Entry{Owner: owner, Wish: held, Made: true})
-	}
-	// One is asked for otherwise, one elsewhere, one no longer; and a new one.
-	in.Rows = []ipam.Stored{asks(1, "52:54:00:00:00:aa"), asks(12, "52:54:00:00:00:02"), asks(14, "52:54:00:00:00:04")}
-	reasons := map[plan.Reason]bool{}
-	for _, c := range reserve.Compute(in).Plan.Changes {
-		require.True(t, atSource(c), c.String())
-		reasons[c.Reason] = true
-	}
-	require.Len(t, reasons, 4)
-	require.False(t, atSource(plan.Change{Reason: plan.Reserved}), "a row that is filled in")
 }

@@ -110,13 +110,10 @@ func (p *progress) stop(all bool) {
 	p.bar, p.tracker = nil, nil
 }
 
-// outcome logs one change with its before and after, where no person looks.
+// outcome logs one change in NetBox with its before and after, where no person
+// looks.
 func (p *progress) outcome(o apply.Outcome) {
 	if p.person {
-		return
-	}
-	if atSource(o.Change) {
-		p.reservation(o)
 		return
 	}
 	event := p.log.Info()
@@ -155,19 +152,12 @@ func (p *progress) outcome(o apply.Outcome) {
 	event.Msg("row " + o.Status.String())
 }
 
-// atSource reports whether a change is made at a source and not in NetBox: the
-// reasons of the way back are its own.
-func atSource(c plan.Change) bool {
-	switch c.Reason {
-	case plan.AskedFor, plan.AskedOtherwise, plan.AskedElsewhere, plan.NotAskedFor:
-		return true
-	}
-	return false
-}
-
-// reservation logs one change at a source. The number that the planner gave the
-// reservation means nothing outside.
+// reservation logs one change at a source, where no person looks. The number
+// that the planner gave the reservation means nothing outside.
 func (p *progress) reservation(o apply.Outcome) {
+	if p.person {
+		return
+	}
 	c := o.Change
 	r := c.Record()
 	action, done := report.Deed(c.Action)

@@ -53,8 +53,8 @@ type boardSource struct {
 	held        []report.DocumentHeld
 	undone      []report.DocumentChange
 
-	reserves bool     // it is to hold addresses for NetBox
-	back     reserved // as of the last pass that it answered in
+	reserves bool                      // it is to hold addresses for NetBox
+	back     worker.ReservationOutcome // as of the last pass that it answered in
 	// What of the way back is not planned, or not done.
 	heldBack   []report.DocumentReservationHeld
 	undoneBack []report.DocumentReservation
@@ -98,11 +98,10 @@ func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 	if len(b.passes) > boardPasses {
 		b.passes = b.passes[:boardPasses]
 	}
-	back := reservedOf(o)
 	for i, outcome := range o.Sources() {
 		if one := b.source(outcome.Owner); one != nil {
 			if o.Err == nil && outcome.Answer != worker.None {
-				one.back = back[outcome.Owner]
+				one.back = outcome.Back
 			}
 			one.take(p.Sources[i], p.End, o.Err == nil && outcome.Excess == "")
 			if o.Err == nil {

@@ -125,14 +125,13 @@ func (s *service) tell(logger zerolog.Logger, o worker.Outcome) {
 	if verdict == worker.Failed {
 		event = logger.Error().Err(o.Err)
 	}
-	back := reservedOf(o)
 	for _, one := range o.Sources() {
 		d := zerolog.Dict().
 			Str("answer", string(one.Answer)).Int("allocations", one.Allocations).Int("rows", one.Rows).
 			Int("created", one.Created).Int("updated", one.Updated).Int("deleted", one.Deleted).
-			Int("held", one.Held).Int("failed", one.Failed)
-		if r := back[one.Owner]; r.takes {
-			d = d.Int("reserved", one.Reserved).Int("released", one.Released).Int("unmet", r.unmet)
+			Int("held", one.Held+one.Back.Held).Int("failed", one.Failed+one.Back.Failed)
+		if r := one.Back; r.Takes {
+			d = d.Int("reserved", r.Made+r.Changed).Int("released", r.Released).Int("unmet", r.Unmet)
 		}
 		event = event.Dict(one.Name, d)
 	}
@@ -200,8 +199,9 @@ func recordOf(w worker.Wanted, o worker.Outcome) state.Pass {
 		p.Sources = append(p.Sources, state.PassSource{
 			Name: one.Name, Owner: one.Owner, Answer: string(one.Answer), Missing: one.Missing,
 			Allocations: one.Allocations, Rows: one.Rows, InStep: one.InStep,
-			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Held: one.Held, Failed: one.Failed, Took: one.Took,
-			Reserved: one.Reserved, Released: one.Released,
+			Created: one.Created, Updated: one.Updated, Deleted: one.Deleted, Took: one.Took,
+			Held: one.Held + one.Back.Held, Failed: one.Failed + one.Back.Failed,
+			Reserved: one.Back.Made + one.Back.Changed, Released: one.Back.Released,
 		})
 	}
 	return p

@@ -74,8 +74,8 @@ func (s *service) newView() page.View {
 	}
 	for _, one := range b.sources {
 		v.Sources = append(v.Sources, one.view(g))
-		v.Plan.Held = append(append(v.Plan.Held, heldBackView(one.heldBack)...), heldView(one.held)...)
-		v.Plan.Changes = append(append(v.Plan.Changes, undoneBackView(one.undoneBack)...), changesView(one.undone)...)
+		v.Plan.Held = append(append(v.Plan.Held, views(one.heldBack, reservationHeldView)...), views(one.held, heldView)...)
+		v.Plan.Changes = append(append(v.Plan.Changes, views(one.undoneBack, reservationView)...), views(one.undone, changeView)...)
 		if one.asked.After(v.Plan.At) {
 			v.Plan.At = one.asked
 		}
@@ -104,7 +104,7 @@ func (s boardSource) view(g *generation) page.Source {
 		Created: s.last.Created, Updated: s.last.Updated, Deleted: s.last.Deleted, Held: s.last.Held, Failed: s.last.Failed,
 		LastCreated: s.changed.Created, LastUpdated: s.changed.Updated, LastDeleted: s.changed.Deleted, Changed: s.when,
 		LastReserved: s.changed.Reserved, LastReleased: s.changed.Released,
-		Reserves: s.reserves || s.back.takes, AskedFor: s.back.asked, Unmet: s.back.unmet, Ours: s.back.ours,
+		Reserves: s.reserves || s.back.Takes, AskedFor: s.back.Asked, Unmet: s.back.Unmet, Ours: s.back.Own,
 		Next: s.next, Schedule: g.scheduleOf(s.name).String(), Watch: s.watch, WatchBroken: s.deaf,
 	}
 }
@@ -116,24 +116,22 @@ func changeView(c report.DocumentChange) page.Change {
 	}
 }
 
-func changesView(list []report.DocumentChange) []page.Change {
-	out := make([]page.Change, len(list))
-	for i, c := range list {
-		out[i] = changeView(c)
+// views makes something to show of each in a list.
+func views[T, View any](list []T, view func(T) View) []View {
+	out := make([]View, len(list))
+	for i, one := range list {
+		out[i] = view(one)
 	}
 	return out
 }
 
-func heldView(list []report.DocumentHeld) []page.Held {
-	out := make([]page.Held, len(list))
-	for i, h := range list {
-		out[i] = page.Held{Change: changeView(h.Change), Advice: h.Advice, Note: h.Note}
-		out[i].Reason, out[i].Status = h.Reason, ""
-		if h.Row != nil {
-			out[i].InTheWay = page.Row{Kind: h.Change.Kind, ID: h.Row.ID, Fields: fieldsView(h.Row.Fields)}
-		}
+func heldView(h report.DocumentHeld) page.Held {
+	v := page.Held{Change: changeView(h.Change), Advice: h.Advice, Note: h.Note}
+	v.Reason, v.Status = h.Reason, ""
+	if h.Row != nil {
+		v.InTheWay = page.Row{Kind: h.Change.Kind, ID: h.Row.ID, Fields: fieldsView(h.Row.Fields)}
 	}
-	return out
+	return v
 }
 
 // reservationView is a change at a source. What of it changes, and the MAC, are
@@ -156,29 +154,14 @@ func reservationView(c report.DocumentReservation) page.Change {
 	return v
 }
 
-func undoneBackView(list []report.DocumentReservation) []page.Change {
-	out := make([]page.Change, len(list))
-	for i, c := range list {
-		out[i] = reservationView(c)
-	}
-	return out
-}
-
-func heldBackView(list []report.DocumentReservationHeld) []page.Held {
-	out := make([]page.Held, len(list))
-	for i, h := range list {
-		out[i] = page.Held{Change: reservationView(h.Change), Advice: h.Advice, Note: h.Note}
-		out[i].Reason, out[i].Status = h.Reason, ""
-	}
-	return out
+func reservationHeldView(h report.DocumentReservationHeld) page.Held {
+	v := page.Held{Change: reservationView(h.Change), Advice: h.Advice, Note: h.Note}
+	v.Reason, v.Status = h.Reason, ""
+	return v
 }
 
 func fieldsView(list []report.DocumentField) []page.Field {
-	out := make([]page.Field, len(list))
-	for i, f := range list {
-		out[i] = page.Field(f)
-	}
-	return out
+	return views(list, func(f report.DocumentField) page.Field { return page.Field(f) })
 }
 
 func passView(p state.Pass) page.Pass {

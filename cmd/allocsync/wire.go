@@ -137,7 +137,7 @@ func (s *setting) pass(only []string, progress *progress) *worker.Pass {
 		Ledger:  s.ledger,
 	}
 	if progress != nil {
-		pass.Phase = progress.phase
+		pass.Phase, pass.Reserved = progress.phase, progress.reservation
 		pass.Apply.Progress, pass.Apply.Log = progress.batch, progress.outcome
 	}
 	return pass

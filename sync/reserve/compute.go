@@ -75,7 +75,8 @@ func (c *computation) source(s *site) {
 		}
 	}
 	for i, h := range s.Held {
-		c.holdings = append(c.holdings, Holding{Reservation: h, Owner: s.Owner, VRF: s.tableOf(h), Ours: s.ours(h)})
+		vrf, bits := s.tableOf(h)
+		c.holdings = append(c.holdings, Holding{Reservation: h, Owner: s.Owner, VRF: vrf, Mask: bits, Ours: s.ours(h)})
 		if !s.ours(h) || s.met[i] {
 			continue
 		}
@@ -107,7 +108,8 @@ func (c *computation) own(s *site, h ipam.Reservation) {
 		id++
 	}
 	c.held[id] = h
-	c.current = append(c.current, ipam.Stored{ID: id, Record: s.record(s.tableOf(h), h)})
+	vrf, _ := s.tableOf(h)
+	c.current = append(c.current, ipam.Stored{ID: id, Record: s.record(vrf, h)})
 }
 
 // row decides what becomes of the row that asks for an address. Where it cannot
@@ -138,7 +140,7 @@ func (c *computation) row(s *site, row ipam.Stored) {
 // place decides on a row of which it is known at which network it asks.
 func (c *computation) place(s *site, row ipam.Stored, asked ipam.Reservation, hold func(plan.Reason, string)) {
 	at := s.at[spotOf(asked)]
-	meets := func(i int) bool { return s.meets(s.Held[i], asked) }
+	meets := func(i int) bool { return Meets(s.Held[i], asked) }
 	met := slices.IndexFunc(at, func(i int) bool { return meets(i) && s.ours(s.Held[i]) })
 	if met < 0 {
 		met = slices.IndexFunc(at, meets)

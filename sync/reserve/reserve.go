@@ -180,6 +180,7 @@ type Holding struct {
 	ipam.Reservation
 	Owner string
 	VRF   string // table of NetBox in which its address stands
+	Mask  int    // length of its network in bits
 	Ours  bool
 }
 

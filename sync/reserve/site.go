@@ -117,7 +117,7 @@ func (s *site) decides(rows []ipam.Stored) int {
 		asked := s.wishOf(row)
 		asked.Network, _ = s.networkOf(row)
 		for _, at := range s.at[spotOf(asked)] {
-			if len(rows) > 1 && s.ours(s.Held[at]) && s.meets(s.Held[at], asked) {
+			if len(rows) > 1 && s.ours(s.Held[at]) && Meets(s.Held[at], asked) {
 				return i
 			}
 		}
@@ -137,10 +137,10 @@ func (s *site) moving(asked ipam.Reservation) ipam.UsedBy {
 	return ""
 }
 
-// meets reports whether a reservation is what a row asks for. A row that names
-// neither MAC nor user is content with any; one may name the reservation itself,
-// which is what was filled in.
-func (s *site) meets(h, asked ipam.Reservation) bool {
+// Meets reports whether a reservation, of an address, is what is asked for of
+// it. What names neither MAC nor user is content with any; a row may name the
+// reservation itself, which is what was filled in.
+func Meets(h, asked ipam.Reservation) bool {
 	if asked.MAC != "" && asked.MAC != h.MAC {
 		return false
 	}
@@ -194,8 +194,9 @@ func table(vrf string) string {
 }
 
 // tableOf is the VRF in which NetBox has the addresses of a reservation's
-// network: by the rules, or as it was when the reservation was made.
-func (s *site) tableOf(h ipam.Reservation) string {
+// network, by the rules or as it was when the reservation was made, and the
+// length of that network: of the address itself where the network has gone.
+func (s *site) tableOf(h ipam.Reservation) (vrf string, bits int) {
 	best := -1
 	for i, n := range s.Networks {
 		if n.URI == h.Network && n.Prefix.Contains(h.Addr) && (best < 0 || n.Prefix.Bits() > s.Networks[best].Prefix.Bits()) {
@@ -203,9 +204,9 @@ func (s *site) tableOf(h ipam.Reservation) string {
 		}
 	}
 	if best >= 0 {
-		return s.Networks[best].VRF
+		return s.Networks[best].VRF, s.Networks[best].Prefix.Bits()
 	}
-	return s.known[spotOf(h)].VRF
+	return s.known[spotOf(h)].VRF, h.Addr.BitLen()
 }
 
 // record is a reservation as the planner sees it. Its user is for whom it is;

@@ -33,30 +33,39 @@ const (
 	Asked   State = "asked for"      // in NetBox, not held at the source
 )
 
+// spot is an address of a table.
+type spot struct {
+	vrf  string
+	addr netip.Addr
+}
+
 // list puts what is held and what is asked for side by side.
 func (o *office) list() []Reservation {
 	name := o.reading.Source.Name
-	site := siteOf(o.reading, o.answers[0], o.proposal.Mapped.Claims)
+	rows := map[spot]int{} // IDs of those that ask
+	for _, row := range o.asking {
+		rows[spot{row.Place.VRF, row.Place.Prefix.Addr()}] = row.ID
+	}
 	var list []Reservation
 	for _, h := range o.proposal.back.Holdings() {
-		r := Reservation{Source: name, VRF: h.VRF, Mask: maskOf(site.Networks, h.Reservation), Reservation: h.Reservation, State: Foreign}
+		r := Reservation{Source: name, VRF: h.VRF, Mask: h.Mask, Reservation: h.Reservation, Row: rows[spot{h.VRF, h.Addr}], State: Foreign}
 		if h.Ours {
 			r.State = Held
 		}
-		for _, row := range o.asking {
-			if row.Place.Prefix.Addr() == h.Addr && row.Place.VRF == h.VRF {
-				r.Row = row.ID
-			}
-		}
 		list = append(list, r)
 	}
+	planned := o.planned()
 	for _, row := range o.asking {
-		if reason, held := o.reason(row); held {
-			list = append(list, Reservation{
-				Source: name, VRF: row.Place.VRF, Mask: row.Attrs.Mask, Row: row.ID, State: Asked, Reason: reason,
-				Reservation: ipam.Reservation{Addr: row.Place.Prefix.Addr(), MAC: row.Attrs.MAC, For: row.Attrs.UsedBy, Name: row.Attrs.DNSName},
-			})
+		reason, blocked := o.proposal.back.Why(row.ID)
+		if !blocked && planned[row.Place] {
+			reason = "the next pass asks the source"
+		} else if !blocked {
+			continue
 		}
+		list = append(list, Reservation{
+			Source: name, VRF: row.Place.VRF, Mask: row.Attrs.Mask, Row: row.ID, State: Asked, Reason: reason,
+			Reservation: ipam.Reservation{Addr: row.Place.Prefix.Addr(), MAC: row.Attrs.MAC, For: row.Attrs.UsedBy, Name: row.Attrs.DNSName},
+		})
 	}
 	slices.SortFunc(list, func(a, b Reservation) int {
 		return cmp.Or(cmp.Compare(a.VRF, b.VRF), a.Addr.Compare(b.Addr), a.Compare(b.Reservation), cmp.Compare(a.State, b.State))
@@ -64,27 +73,15 @@ func (o *office) list() []Reservation {
 	return list
 }
 
-// reason says why what a row asks for is not held; false where it is.
-func (o *office) reason(row ipam.Stored) (string, bool) {
-	if why, held := o.proposal.back.Why(row.ID); held {
-		return why, true
-	}
+// planned are the places of which the source would be asked.
+func (o *office) planned() map[ipam.Place]bool {
+	places := map[ipam.Place]bool{}
 	for _, c := range o.proposal.Plan.Reservations.Changes {
-		if c.Action != plan.Delete && c.After.Place == row.Place {
-			return "the next pass asks the source", true
+		if c.Action != plan.Delete {
+			places[c.After.Place] = true
 		}
 	}
-	return "", false
-}
-
-func maskOf(networks []reserve.Network, r ipam.Reservation) int {
-	bits := 0
-	for _, n := range networks {
-		if n.URI == r.Network && n.Prefix.Contains(r.Addr) {
-			bits = max(bits, n.Prefix.Bits())
-		}
-	}
-	return cmp.Or(bits, r.Addr.BitLen())
+	return places
 }
 
 // network finds the network that a request names, by CIDR, name, ID or URI: the

@@ -48,6 +48,10 @@ type Pass struct {
 	// nothing released.
 	Ledger reserve.Ledger
 
+	// Reserved is called once for every change that was to be made at a source,
+	// as Apply.Log is for those in NetBox; may be nil.
+	Reserved func(apply.Outcome)
+
 	Now   func() time.Time // nil means time.Now
 	Phase func(Phase)      // told what the pass is doing; may be nil, may be called concurrently
 }

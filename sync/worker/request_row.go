@@ -58,8 +58,7 @@ func unsureOf(err error) error {
 // what is wished for; "" for nothing. It is no conflict then.
 func (o *office) heldAt(n reserve.Network, wish ipam.Reservation) ipam.UsedBy {
 	for _, h := range o.proposal.back.Holdings() {
-		meets := (wish.MAC == "" || wish.MAC == h.MAC) && (wish.For == "" || wish.For == h.For || wish.For == h.Ref)
-		if h.Network == n.URI && h.Addr == wish.Addr && (h.Ours || meets) {
+		if h.Network == n.URI && h.Addr == wish.Addr && (h.Ours || reserve.Meets(h.Reservation, wish)) {
 			return h.Ref
 		}
 	}

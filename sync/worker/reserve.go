@@ -140,7 +140,7 @@ func (p *Pass) reserve(ctx context.Context, proposal *Proposal) reserve.Result {
 	if p.Ledger == nil || proposal.Plan.Reservations == nil {
 		return reserve.Result{}
 	}
-	runner := reserve.Runner{Ledger: p.Ledger, Desks: map[string]sources.Desk{}, Now: p.now, Log: p.Apply.Log}
+	runner := reserve.Runner{Ledger: p.Ledger, Desks: map[string]sources.Desk{}, Now: p.now, Log: p.Reserved}
 	for _, r := range proposal.Readings {
 		runner.Desks[r.Source.Owner] = r.Desk
 	}
