@@ -32,16 +32,6 @@ func (s *Session) Owned(ctx context.Context, owners []string) ([]ipam.Stored, er
 	return slices.Insert(parts[1], 0, parts[0]...), nil
 }
 
-// Reserved returns every address whose reserve_at is one of owners, whoever
-// owns the row, ordered by ID. It needs Refs.Reservable.
-func (s *Session) Reserved(ctx context.Context, owners []string) ([]ipam.Stored, error) {
-	rows, err := s.marked(ctx, ipam.Address, "cf_"+ipam.ReserveAtField, owners, func(r *row) string { return string(r.Custom.ReserveAt) })
-	if err != nil {
-		return nil, fmt.Errorf("list reservations: %w", err)
-	}
-	return rows, nil
-}
-
 // marked lists the rows of which a custom field has one of values.
 func (s *Session) marked(ctx context.Context, kind ipam.Kind, filter string, values []string, of func(*row) string) ([]ipam.Stored, error) {
 	if len(values) == 0 || slices.Contains(values, "") {

@@ -174,6 +174,36 @@ func TestAt(t *testing.T) {
 	})
 }
 
+// Rows that ask an installation for a reservation and none of its sources: in
+// any case of letters, and none of another installation.
+func TestReservedElsewhere(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		s := b.mustPrepare(t, Refs{Reservable: true})
+		for i, at := range []string{"/maas", "/mass", "/LAB", "0/lab", "/lab", "/", ""} {
+			b.mustMake(t, "/api/ipam/ip-addresses/", map[string]any{
+				"address": fmt.Sprintf("10.41.0.%d/24", i+1), "custom_fields": map[string]any{ipam.ReserveAtField: b.run + at},
+			})
+		}
+		for _, start := range []string{b.run + "/", strings.ToUpper(b.run) + "/"} {
+			rows, err := s.ReservedElsewhere(t.Context(), start, []string{b.run + "/maas", b.run + "/lab"})
+			require.NoError(t, err)
+			var got []string
+			for _, row := range rows {
+				got = append(got, row.CIDR().String()+" "+strings.TrimPrefix(row.ReserveAt, b.run))
+			}
+			require.Equal(t, []string{"10.41.0.2/24 /mass", "10.41.0.3/24 /LAB", "10.41.0.6/24 /"}, got)
+		}
+
+		many := []string{b.run + "/lab"}
+		for i := range 1000 { // more than a URL has room for
+			many = append(many, fmt.Sprintf("%s/%d-%s", b.run, i, strings.Repeat("x", 40)))
+		}
+		rows, err := s.ReservedElsewhere(t.Context(), b.run+"/", many)
+		require.NoError(t, err)
+		require.Len(t, rows, 4, "lab sorts after what there is room for")
+	})
+}
+
 // NetBox's own limit, not the one asked for, decides how long a page is.
 func TestPages(t *testing.T) {
 	for _, v := range []netboxtest.Version{netboxtest.V37, netboxtest.V42, netboxtest.V47} {

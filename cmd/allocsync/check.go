@@ -87,6 +87,9 @@ func (s *setting) checkNames(ctx context.Context) []report.Finding {
 	for _, problem := range proposal.Mapped.Problems {
 		findings = append(findings, report.Finding{Section: section, Text: problem.String(), Fix: "make what NetBox lacks, or change the rule that it names"})
 	}
+	for _, text := range proposal.Misdirections() {
+		findings = append(findings, report.Finding{Section: section, Text: text, Fix: "set the row's reserve_at to one of the sources, or clear it"})
+	}
 	return append(findings, report.Finding{
 		Section: section, OK: true,
 		Text: fmt.Sprintf("%d changes and %d held rows; see: allocsync sync --dry-run", len(proposal.Plan.Changes), len(proposal.Plan.Held)),

@@ -35,6 +35,9 @@ func (r reporter) report(p *worker.Proposal, result *apply.Result) report.Report
 	for _, problem := range p.Mapped.Problems {
 		out.Problems = append(out.Problems, report.Problem{Owner: problem.Owner, Text: problem.String()})
 	}
+	for _, text := range p.Misdirections() {
+		out.Problems = append(out.Problems, report.Problem{Text: text})
+	}
 	if r.usage {
 		var allocations []report.Allocation
 		for _, reading := range p.Readings {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -151,6 +152,9 @@ func (s *service) end(g *generation, w worker.Wanted, o worker.Outcome) {
 	}
 	r := s.reportOf(g, o)
 	usage := s.allocationsOf(o)
+	if o.Proposal != nil && o.Err == nil && len(o.Only) == 0 {
+		s.notice("misdirected", misdirected(o.Proposal.Misdirections()))
+	}
 	s.mu.Lock()
 	s.board.end(saved, o, r)
 	pending := slices.Clone(s.board.pending)
@@ -161,6 +165,15 @@ func (s *service) end(g *generation, w worker.Wanted, o worker.Outcome) {
 	s.savePass(o, pending, usage)
 	s.observe(g, w, o)
 	s.showNext()
+}
+
+// misdirected sums up rows that ask no source of this installation: the first is
+// told, for the others there is the report.
+func misdirected(rows []string) string {
+	if len(rows) < 2 {
+		return strings.Join(rows, "")
+	}
+	return rows[0] + ". It is not the only one: allocsync sync --dry-run names them."
 }
 
 // reportOf is the report of a pass; without a proposal there is none.

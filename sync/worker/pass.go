@@ -96,12 +96,13 @@ type Proposal struct {
 	Excess   *plan.TooMuch // sources over their limits; nil for none
 	Version  netbox.Version
 
-	session *netbox.Session
-	back    reserve.Proposal
-	book    reserve.Book
-	asking  []ipam.Stored      // rows that ask for reservations
-	made    []ipam.Reservation // by Carry
-	quiet   bool               // nobody is to be told of what is held
+	session     *netbox.Session
+	back        reserve.Proposal
+	book        reserve.Book
+	asking      []ipam.Stored      // rows that ask for reservations
+	misdirected []ipam.Stored      // rows that ask nobody here
+	made        []ipam.Reservation // by Carry
+	quiet       bool               // nobody is to be told of what is held
 }
 
 // ErrNoSource is the error of a pass in which no source answered at all.
@@ -268,7 +269,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 	if asked := owners(answers); len(asked) < len(all) {
 		owned = slices.DeleteFunc(owned, func(r ipam.Stored) bool { return !slices.Contains(asked, r.Owner) })
 	}
-	asking, err := p.asking(ctx, session, answers)
+	asking, misdirected, err := p.asking(ctx, session, answers)
 	if err != nil {
 		return fmt.Errorf("read rows that ask for reservations: %w", err)
 	}
@@ -290,7 +291,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 		Current: current,
 	})
 	proposal.Plan.Sources = proposal.Plan.Sources[:len(answers)]
-	proposal.asking = asking
+	proposal.asking, proposal.misdirected = asking, misdirected
 	p.planReservations(proposal, asking, answers)
 	proposal.withoutReleased()
 	return nil

@@ -33,14 +33,6 @@ func survey(ctx context.Context, s Source) (sources.Survey, error) {
 	return sources.Survey{Snapshot: snapshot}, err
 }
 
-// asking reads the rows that ask the sources of this pass for reservations.
-func (p *Pass) asking(ctx context.Context, session *netbox.Session, answers []plan.Source) ([]ipam.Stored, error) {
-	if !p.reserves() {
-		return nil, nil
-	}
-	return session.Reserved(ctx, owners(answers))
-}
-
 // ownOrNobodys are the rows that ask and that the planner has to know: those of
 // sources that are not asked are left alone.
 func ownOrNobodys(asking []ipam.Stored, answers []plan.Source) []ipam.Stored {
