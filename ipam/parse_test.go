@@ -35,6 +35,17 @@ func TestParsePrefix(t *testing.T) {
 	}
 }
 
+func TestLastAddr(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"10.0.0.0/8": "10.255.255.255", "10.9.9.0/29": "10.9.9.7", "10.9.9.3/29": "10.9.9.7", "10.0.0.0/31": "10.0.0.1", "10.0.0.4/32": "10.0.0.4", "0.0.0.0/0": "255.255.255.255",
+		"fd00::1/64": "fd00::ffff:ffff:ffff:ffff", "fd00::/127": "fd00::1", "fd00::1/128": "fd00::1", "::/0": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+	} {
+		require.Equal(t, want, ipam.LastAddr(netip.MustParsePrefix(prefix)).String())
+	}
+	require.Zero(t, ipam.LastAddr(netip.Prefix{}))
+	require.Zero(t, ipam.LastAddr(netip.PrefixFrom(netip.MustParseAddr("10.0.0.1"), 33)))
+}
+
 func TestParseUsedBy(t *testing.T) {
 	for _, in := range []string{
 		"/1.0/instances/u1?project=web", "/1.0/networks/n/forwards/fd00::1", "urn:x", "ü", "a b", "%20", "/a//b/../c?x=1&x=2#f",

@@ -46,6 +46,18 @@ func HostPrefix(addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, addr.BitLen())
 }
 
+// LastAddr returns the last address of a prefix, which in an IPv4 subnet is that
+// of broadcasts: 10.1.2.255 of 10.1.2.3/24. Of a prefix that is not valid it is
+// the zero Addr.
+func LastAddr(p netip.Prefix) netip.Addr {
+	last := p.Masked().Addr().AsSlice() // nil where p is not valid
+	for bit := max(p.Bits(), 0); bit < 8*len(last); bit++ {
+		last[bit/8] |= 1 << (7 - bit%8)
+	}
+	addr, _ := netip.AddrFromSlice(last)
+	return addr
+}
+
 // ComparePrefix orders by family, address and then length, shortest first.
 func ComparePrefix(a, b netip.Prefix) int {
 	if c := a.Addr().Compare(b.Addr()); c != 0 {

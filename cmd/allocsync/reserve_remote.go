@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"allocsync/sources"
 	"allocsync/webhook"
 )
 
@@ -54,14 +54,11 @@ func (p *program) openRemoteDesk(f deskFlags) (*remoteDesk, error) {
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if f.caFile != "" {
-		text, err := os.ReadFile(f.caFile)
+		pool, err := sources.Authorities(f.caFile)
 		if err != nil {
 			return nil, fmt.Errorf("--ca-file: %w", err)
 		}
-		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("--ca-file: %s holds no PEM certificate", f.caFile)
-		}
+		transport.TLSClientConfig.RootCAs = pool
 	}
 	return &remoteDesk{base: strings.TrimRight(u.String(), "/"), token: token, http: &http.Client{
 		Transport: transport, Timeout: remoteTime,

@@ -13,7 +13,7 @@ import (
 // be read, what it is, and whether its identity is checked. Then it says what
 // the hosts hand out together, and what of it could not be read.
 func (s *Source) Check(ctx context.Context) []sources.Finding {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	ctx, cancel := sources.Bounded(ctx, s.options.Timeout)
 	defer cancel()
 	r := newReading(s.endpoints, s.options)
 	defer r.close()

@@ -109,9 +109,7 @@ func TestTooManyWait(t *testing.T) {
 func TestHostXML(t *testing.T) {
 	c := client{addr: mustNetwork(t, networkText("")).subnets[0].Addr(), mac: macA}
 	for _, name := range []string{"", "web", `a' b="c"><host ip='10.0.0.9'/>&amp;`, "line\nbreak", "\x00\xff"} {
-		text, err := hostXML(c, name)
-		require.NoError(t, err)
-		n := mustNetwork(t, networkText(text))
+		n := mustNetwork(t, networkText(hostXML(c, name)))
 		require.Len(t, n.hosts, 1)
 		require.Empty(t, n.faults)
 		require.Equal(t, c.mac, n.hosts[0].mac)

@@ -1,7 +1,6 @@
 package libvirt
 
 import (
-	"allocsync/sources"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"allocsync/sources"
 )
 
 // maxInFlight is how many calls one connection has under way at once. libvirt

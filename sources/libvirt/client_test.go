@@ -176,7 +176,7 @@ func TestContexts(t *testing.T) {
 	})
 	t.Run("the source's timeout", func(t *testing.T) {
 		c := toPeer(t, p)
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errOutOfTime)
+		ctx, cancel := sources.Bounded(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		_, err := c.domains(ctx)
 		require.EqualError(t, err, "list the domains of localhost: source cannot be reached: no answer within 1m0s")

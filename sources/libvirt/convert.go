@@ -230,22 +230,16 @@ func (b *book) addNetwork(s site, n networkState) {
 			b.facts = append(b.facts, fact, whole)
 		}
 	}
+	clients, faults := n.clients()
+	lessees := firstAt(clients)
+	static := map[netip.Addr][]staticHost{}
 	for _, h := range n.hosts {
 		c := client{addr: h.addr, mac: h.mac, clientID: h.clientID, name: h.name}
 		b.addClient(part, s, n.network, c)
-		b.hold(s, n, c)
-	}
-	static := map[netip.Addr][]staticHost{}
-	for _, h := range n.hosts {
+		b.hold(s, n.network, c, lessees[c.addr])
 		static[h.addr] = append(static[h.addr], h)
 	}
-	var faults []error
-	for _, l := range n.leases {
-		c, err := l.client()
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
+	for _, c := range clients {
 		if !slices.ContainsFunc(static[c.addr], c.is) {
 			b.addClient(part, s, n.network, c)
 		}

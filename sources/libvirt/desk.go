@@ -181,15 +181,11 @@ func (d *desk) reserve(ctx context.Context, s spot, to *connection, c client, wi
 		return ipam.Reservation{}, err
 	}
 	if change != 0 {
-		host, err := hostXML(c, name)
-		if err != nil {
-			return ipam.Reservation{}, err
-		}
 		if ctx.Err() != nil { // nothing was changed so far
 			return ipam.Reservation{}, ctx.Err()
 		}
 		d.madeIt(madeHere{wish.Network, c}, true) // whatever comes of the answer
-		if err := to.update(calls, s.handle(), golibvirt.NetworkUpdateCommandAddLast, index, host, change); err != nil {
+		if err := to.update(calls, s.handle(), golibvirt.NetworkUpdateCommandAddLast, index, hostXML(c, name), change); err != nil {
 			return ipam.Reservation{}, err
 		}
 	}
@@ -222,7 +218,7 @@ func (s spot) heldFor(c client, name string, wish ipam.Reservation) ipam.Reserva
 	r := ipam.Reservation{
 		Network: wish.Network, Addr: c.addr, MAC: c.mac, For: wish.For, Name: name,
 		Ref: cmp.Or(wish.For, c.uri(s.state.uuid)), Type: typeReservation,
-		Unmarkable: true, InUse: s.site.inUse(s.state, c),
+		Unmarkable: true, InUse: s.site.inUse(s.state.name, c, s.state.leasedTo(c.addr)),
 	}
 	if strings.HasPrefix(string(wish.For), domainsPath) {
 		r.Type = typeDomain
@@ -279,14 +275,10 @@ func (s spot) release(ctx context.Context, to *connection, held ipam.Reservation
 	if slices.ContainsFunc(names, func(n string) bool { return n != name }) {
 		name = "" // then the MAC and the address say which
 	}
-	host, err := hostXML(c, name)
-	if err != nil {
-		return err
-	}
 	if ctx.Err() != nil { // nothing was changed so far
 		return ctx.Err()
 	}
-	return to.update(calls, s.handle(), golibvirt.NetworkUpdateCommandDelete, index, host, change)
+	return to.update(calls, s.handle(), golibvirt.NetworkUpdateCommandDelete, index, hostXML(c, name), change)
 }
 
 // clientOf is who a reservation that is held is for.

@@ -3,7 +3,6 @@ package libvirt
 import (
 	"cmp"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -122,10 +121,10 @@ func (n network) checkAddress(c client, at int) error {
 		return refuse("it is the host's own address on this network")
 	}
 	if p.subnet.Bits() < c.addr.BitLen()-1 {
-		switch c.addr {
-		case p.subnet.Masked().Addr():
+		switch {
+		case c.addr == p.subnet.Masked().Addr():
 			return refuse("it is the address of the subnet %s itself", p.subnet.Masked())
-		case broadcast(p.subnet):
+		case c.addr.Is4() && c.addr == ipam.LastAddr(p.subnet): // IPv6 has no broadcast
 			return refuse("it is the broadcast address of %s", p.subnet.Masked())
 		}
 	}
@@ -135,19 +134,6 @@ func (n network) checkAddress(c client, at int) error {
 		}
 	}
 	return nil
-}
-
-// broadcast is the last address of an IPv4 subnet; the zero Addr for IPv6, which
-// has none.
-func broadcast(subnet netip.Prefix) netip.Addr {
-	if !subnet.Addr().Is4() {
-		return netip.Addr{}
-	}
-	last := subnet.Masked().Addr().As4()
-	for bit := subnet.Bits(); bit < 32; bit++ {
-		last[bit/8] |= 1 << (7 - bit%8)
-	}
-	return netip.AddrFrom4(last)
 }
 
 // checkServer refuses what the network's DHCP server would never serve. Of
@@ -209,20 +195,45 @@ func (c client) whose() string {
 	return cmp.Or(string(c.mac), short(c.hardware), short(c.clientID), short(c.name), "an unnamed client")
 }
 
-// leasedTo finds who leases an address.
-func (n networkState) leasedTo(addr netip.Addr) (client, bool) {
+// leasedTo finds who leases an address, nil for nobody.
+func (n networkState) leasedTo(addr netip.Addr) *client {
 	for _, l := range n.leases {
 		if c, err := l.client(); err == nil && c.addr == addr {
-			return c, true
+			return &c
 		}
 	}
-	return client{}, false
+	return nil
+}
+
+// clients reads the leases; faults says which of them make no sense.
+func (n networkState) clients() (list []client, faults []error) {
+	for _, l := range n.leases {
+		c, err := l.client()
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		list = append(list, c)
+	}
+	return list, faults
+}
+
+// firstAt finds who leases each address: leasedTo for all of them at once, which
+// would read every lease for every one.
+func firstAt(clients []client) map[netip.Addr]*client {
+	first := make(map[netip.Addr]*client, len(clients))
+	for i, c := range clients {
+		if first[c.addr] == nil {
+			first[c.addr] = &clients[i]
+		}
+	}
+	return first
 }
 
 // checkLease refuses an address that another client leases now.
 func (n networkState) checkLease(c client) error {
-	l, leased := n.leasedTo(c.addr)
-	if !leased || l.is(staticHost{addr: c.addr, mac: c.mac, clientID: c.clientID, name: c.name}) {
+	l := n.leasedTo(c.addr)
+	if l == nil || l.is(staticHost{addr: c.addr, mac: c.mac, clientID: c.clientID, name: c.name}) {
 		return nil
 	}
 	return refuse("it is leased to %s: wait for that lease to end", l.whose())
@@ -259,7 +270,7 @@ func (p part) nameFor(c client, wished string) string {
 var duid = regexp.MustCompile(`^[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){1,129}$`)
 
 // hostXML is the <host> of a client.
-func hostXML(c client, name string) (string, error) {
+func hostXML(c client, name string) string {
 	var b strings.Builder
 	b.WriteString("<host")
 	for _, a := range [][2]string{{"mac", string(c.mac)}, {"id", c.clientID}, {"name", name}, {"ip", c.addr.String()}} {
@@ -267,11 +278,9 @@ func hostXML(c client, name string) (string, error) {
 			continue
 		}
 		b.WriteString(" " + a[0] + `="`)
-		if err := xml.EscapeText(&b, []byte(a[1])); err != nil {
-			return "", errors.New("write XML") // cannot happen: a Builder takes everything
-		}
+		_ = xml.EscapeText(&b, []byte(a[1])) // a Builder takes everything
 		b.WriteString(`"`)
 	}
 	b.WriteString("/>")
-	return b.String(), nil
+	return b.String()
 }

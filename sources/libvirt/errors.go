@@ -17,10 +17,6 @@ import (
 	"allocsync/sources"
 )
 
-// errOutOfTime is the cause with which a context ends when the source's own
-// timeout is over, to tell it from a deadline of the caller's.
-var errOutOfTime = errors.New("the source's timeout is over")
-
 // errNoAnswer is the cause with which one call's context ends.
 var errNoAnswer = errors.New("call_timeout is over")
 
@@ -108,7 +104,7 @@ func over(outer context.Context, o Options) error {
 	switch {
 	case outer.Err() == nil:
 		return noAnswer(o.CallTimeout)
-	case errors.Is(context.Cause(outer), errOutOfTime):
+	case errors.Is(context.Cause(outer), sources.ErrOutOfTime):
 		return noAnswer(o.Timeout)
 	}
 	return outer.Err()

@@ -109,7 +109,7 @@ func (s stated) snapshot() sources.Snapshot {
 
 // read reads all hosts within the timeout, and says what they state.
 func (s *Source) read(ctx context.Context) (stated, []host, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	limited, cancel := sources.Bounded(ctx, s.options.Timeout)
 	defer cancel()
 	all, hosts, err := s.readAll(limited)
 	if ctx.Err() != nil { // what could not be read for want of a caller is not missing

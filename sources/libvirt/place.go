@@ -82,9 +82,8 @@ type seat struct {
 
 // occupant is a NIC, and its domain, at a seat.
 type occupant struct {
-	uuid   string
-	active bool
-	nic    nic
+	listed
+	nic nic
 }
 
 func newSite(h host) site {
@@ -96,7 +95,7 @@ func newSite(h host) site {
 		for _, n := range d.nics {
 			if network := s.networkOf(n); network != "" && n.mac != "" {
 				at := seat{network, n.mac}
-				candidates[at] = append(candidates[at], occupant{d.uuid, d.active, n})
+				candidates[at] = append(candidates[at], occupant{d, n})
 			}
 		}
 	}

@@ -92,14 +92,10 @@ func (h *hostReading) read(ctx context.Context, o Options) error {
 }
 
 // readDomains reads the XML of some domains. It fails where the connection is
-// lost; what concerns one domain is noted as missing.
+// lost; what concerns one domain is noted as missing. An error ends the context of
+// the other calls, which costs them nothing more: they have no connection.
 func (h *hostReading) readDomains(ctx context.Context, list []golibvirt.Domain) error {
-	var group errgroup.Group
-	group.SetLimit(maxInFlight)
-	for _, d := range list {
-		group.Go(func() error { return h.readDomain(ctx, d) })
-	}
-	return group.Wait()
+	return sources.Each(ctx, maxInFlight, list, h.readDomain)
 }
 
 func (h *hostReading) readDomain(ctx context.Context, d golibvirt.Domain) error {

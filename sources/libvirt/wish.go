@@ -257,15 +257,16 @@ func (s spot) checkDomains(c client) error {
 }
 
 // hold notes a static host as a reservation. What it states is in facts: whose
-// it is cannot be told of one that is not.
-func (b *book) hold(s site, n networkState, c client) {
-	fact, _, ok := b.clientFact(s, n.network, c)
+// it is cannot be told of one that is not. lessee is who leases the address, nil
+// for nobody.
+func (b *book) hold(s site, n network, c client, lessee *client) {
+	fact, _, ok := b.clientFact(s, n, c)
 	if !ok {
 		return
 	}
 	r := ipam.Reservation{
 		Network: networkURI(n.uuid), Addr: c.addr, MAC: c.mac, Name: c.name,
-		Ref: fact.UsedBy, Type: fact.Type, Unmarkable: true, InUse: s.inUse(n, c),
+		Ref: fact.UsedBy, Type: fact.Type, Unmarkable: true, InUse: s.inUse(n.name, c, lessee),
 	}
 	if fact.Type != typeReservation || c.mac == "" {
 		r.For = fact.UsedBy
@@ -275,17 +276,14 @@ func (b *book) hold(s site, n networkState, c client) {
 	}
 }
 
-// inUse says who uses a client's address at the moment.
-func (s site) inUse(n networkState, c client) string {
-	if l, leased := n.leasedTo(c.addr); leased {
-		return "leased to " + l.whose()
+// inUse says who uses a client's address on a network at the moment: whoever
+// leases it, nil for nobody, else the domain with the client's MAC, if it runs.
+func (s site) inUse(network string, c client, lessee *client) string {
+	if lessee != nil {
+		return "leased to " + lessee.whose()
 	}
-	if o, ok := s.seats[seat{n.name, c.mac}]; ok && c.mac != "" && o.active {
-		for _, d := range s.domains {
-			if d.uuid == o.uuid && d.active {
-				return "domain " + d.title() + " runs"
-			}
-		}
+	if o, ok := s.seats[seat{network, c.mac}]; ok && c.mac != "" && o.active {
+		return "domain " + o.title() + " runs"
 	}
 	return ""
 }

@@ -16,7 +16,7 @@ import (
 // certificate may see, whether the server lists allocations itself, and
 // whether everything can be read.
 func (s *Source) Check(ctx context.Context) []sources.Finding {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	ctx, cancel := sources.Bounded(ctx, s.options.Timeout)
 	defer cancel()
 	about, err := s.client.server(ctx)
 	if err != nil {

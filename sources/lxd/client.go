@@ -69,7 +69,7 @@ func newClient(o Options) (*client, error) {
 		SetRedirectPolicy(resty.NoRedirectPolicy()).
 		SetResponseBodyLimit(o.MaxBytes).
 		SetDisableWarn(true).
-		SetLogger(silence{}).
+		SetLogger(sources.Silence{}).
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", "allocsync")
 	return c, nil
@@ -85,13 +85,6 @@ func upgrading(t *http.Transport) *http.Transport {
 	t.MaxResponseHeaderBytes = 64 << 10
 	return t
 }
-
-// silence is a logger that says nothing: errors are returned, not logged.
-type silence struct{}
-
-func (silence) Errorf(string, ...any) {}
-func (silence) Warnf(string, ...any)  {}
-func (silence) Debugf(string, ...any) {}
 
 // at writes a request path the way the server's own URIs are written.
 func at(segments ...string) string {
@@ -128,30 +121,17 @@ func (c *client) send(ctx context.Context, request *resty.Request, method, targe
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		return nil, c.ended(ctx)
+		return nil, sources.Ended(ctx, c.timeout)
 	}
 	answer, err := request.SetContext(ctx).Execute(method, target)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, c.ended(ctx)
+			return nil, sources.Ended(ctx, c.timeout)
 		}
 		return nil, reached(err)
 	}
 	return answer, nil
 }
-
-// ended says why a request ended with its context: because the configured time
-// was over, or because the caller no longer wants the answer.
-func (c *client) ended(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errOutOfTime) {
-		return fmt.Errorf("%w: no answer within %s", sources.ErrUnreachable, c.timeout)
-	}
-	return ctx.Err()
-}
-
-// errOutOfTime is the cause with which a context ends when the source's own
-// timeout is over, to tell it from a deadline of the caller's.
-var errOutOfTime = errors.New("the source's timeout is over")
 
 // reached wraps an error of the transport in the sentinel that fits.
 func reached(err error) error {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"allocsync/ipam"
 	"allocsync/sources"
@@ -29,8 +28,7 @@ type desk struct {
 	users    map[netip.Addr][]ipam.Allocation
 	held     []ipam.Reservation
 
-	mu    sync.Mutex
-	locks map[string]chan struct{} // full while somebody works on the thing
+	locks sources.Locks[string] // one at a time for an address, and for an instance
 }
 
 // newDesk makes a desk of a reading, whose facts it does not change. What makes
@@ -41,7 +39,6 @@ func newDesk(r *reading) *desk {
 		projects: r.projects, crowd: r.crowd,
 		networks: map[networkID]network{}, uplinks: map[string]network{},
 		statics: map[netip.Addr][]port{}, unread: r.unlisted, users: map[netip.Addr][]ipam.Allocation{},
-		locks: map[string]chan struct{}{},
 	}
 	for id, n := range r.networks {
 		if id.owner == defaultProject {
@@ -160,7 +157,7 @@ func (d *desk) work(ctx context.Context, r ipam.Reservation, do func(context.Con
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, d.options.Timeout, errOutOfTime)
+	ctx, cancel := sources.Bounded(ctx, d.options.Timeout)
 	defer cancel()
 	keys := []string{"address " + r.Addr.String()}
 	if r.For != "" {
@@ -168,30 +165,17 @@ func (d *desk) work(ctx context.Context, r ipam.Reservation, do func(context.Con
 	}
 	slices.Sort(keys) // everybody takes them in one order
 	for _, key := range keys {
-		lock := d.lockOf(key)
-		select {
-		case lock <- struct{}{}:
-			defer func() { <-lock }()
-		case <-ctx.Done():
-			return d.client.ended(ctx)
+		unlock, ok := d.locks.Lock(ctx, key)
+		if !ok {
+			return sources.Ended(ctx, d.client.timeout)
 		}
+		defer unlock()
 	}
 	err := do(ctx)
 	if err == nil {
 		return nil
 	}
 	return settled(err)
-}
-
-func (d *desk) lockOf(key string) chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	lock, ok := d.locks[key]
-	if !ok {
-		lock = make(chan struct{}, 1)
-		d.locks[key] = lock
-	}
-	return lock
 }
 
 // networkAt finds the network of a URI among those that are read.
@@ -239,7 +223,7 @@ func (n network) dhcpRanges(addr netip.Addr) ([]span, error) {
 	case family == "ipv6" && !isTrue(n.Config["ipv6.dhcp.stateful"]):
 		return nil, nil // hosts make up addresses of their own
 	case n.Config[family+".dhcp.ranges"] == "":
-		return []span{{gateway.Masked().Addr(), last(gateway)}}, nil
+		return []span{{gateway.Masked().Addr(), ipam.LastAddr(gateway)}}, nil
 	}
 	return n.ranges(family + ".dhcp.ranges")
 }
@@ -267,16 +251,6 @@ type span struct{ from, to netip.Addr }
 
 func (s span) holds(addr netip.Addr) bool {
 	return s.from.Compare(addr) <= 0 && addr.Compare(s.to) <= 0
-}
-
-// last returns the last address of a prefix.
-func last(p netip.Prefix) netip.Addr {
-	bytes := p.Masked().Addr().AsSlice()
-	for bit := p.Bits(); bit < p.Addr().BitLen(); bit++ {
-		bytes[bit/8] |= 1 << (7 - bit%8)
-	}
-	addr, _ := netip.AddrFromSlice(bytes)
-	return addr
 }
 
 // isFalse reads a boolean that is true where it is left out.

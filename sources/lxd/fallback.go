@@ -3,6 +3,8 @@ package lxd
 import (
 	"context"
 	"net/url"
+
+	"allocsync/sources"
 )
 
 // readProjectLists reads from its parts what a server with the extension
@@ -17,7 +19,7 @@ func (r *reading) readProjectLists(ctx context.Context, p project) error {
 		}
 	}
 	r.mu.Unlock()
-	return each(ctx, networks, func(ctx context.Context, n network) error {
+	return sources.Each(ctx, maxParallel, networks, func(ctx context.Context, n network) error {
 		for _, w := range n.rows() {
 			r.addRow(w)
 		}

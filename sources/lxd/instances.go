@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"allocsync/ipam"
+	"allocsync/sources"
 )
 
 // readInstances reads the instances where they are needed: to find the
@@ -29,7 +30,7 @@ func (r *reading) readInstances(ctx context.Context) error {
 		}
 	} else {
 		projects := r.projects
-		err := each(ctx, projects, func(ctx context.Context, p project) error {
+		err := sources.Each(ctx, maxParallel, projects, func(ctx context.Context, p project) error {
 			var some []instance
 			query := url.Values{"recursion": {"1"}, "project": {p.Name}}
 			if err := r.client.get(ctx, at("instances"), query, &some); err != nil {

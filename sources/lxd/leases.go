@@ -25,7 +25,7 @@ func (v view) describe() string {
 // readSharedLeases reads the addresses of instances in projects that use the
 // default project's networks. No list of allocations has them.
 func (r *reading) readSharedLeases(ctx context.Context) error {
-	return each(ctx, r.sharedViews(), func(ctx context.Context, v view) error {
+	return sources.Each(ctx, maxParallel, r.sharedViews(), func(ctx context.Context, v view) error {
 		leases, err := r.readLeases(ctx, v)
 		if err != nil {
 			r.addMissing("project "+v.project, err)
@@ -162,7 +162,7 @@ func (r *reading) readContested(ctx context.Context) error {
 			views = append(views, view{network: n, project: id.owner})
 		}
 	}
-	return each(ctx, views, func(ctx context.Context, v view) error {
+	return sources.Each(ctx, maxParallel, views, func(ctx context.Context, v view) error {
 		leases, err := r.readLeases(ctx, v)
 		if err != nil {
 			r.addMissing(fmt.Sprintf("leases of network %s of project %s", v.network.Name, v.project), err)

@@ -80,7 +80,7 @@ func Open(o Options) (*Source, error) {
 // cannot be read. What concerns one project or one network only is Missing:
 // lists asked for one project, leases, instances, rows that make no sense.
 func (s *Source) Snapshot(ctx context.Context) (sources.Snapshot, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	ctx, cancel := sources.Bounded(ctx, s.options.Timeout)
 	defer cancel()
 	r, err := s.read(ctx, false)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *Source) read(ctx context.Context, survey bool) (*reading, error) {
 		}
 		// A step notes as missing what it could not read. That is no answer to
 		// a caller who has gone.
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOutOfTime) {
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), sources.ErrOutOfTime) {
 			return nil, ctx.Err()
 		}
 	}

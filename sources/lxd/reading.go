@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"allocsync/ipam"
 	"allocsync/sources"
 )
@@ -80,16 +78,6 @@ func (r *reading) gaps() []sources.Missing {
 		gaps = append(gaps, first)
 	}
 	return gaps
-}
-
-// each runs do for every element, some side by side, and returns one error.
-func each[E any](ctx context.Context, list []E, do func(context.Context, E) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(maxParallel)
-	for _, e := range list {
-		group.Go(func() error { return do(ctx, e) })
-	}
-	return group.Wait()
 }
 
 // readScope notes as missing what a restricted certificate hides: servers pass
@@ -186,7 +174,7 @@ func (r *reading) drop(name string, err error) {
 // lists that it is made of, the allocations of the projects with networks.
 func (r *reading) readLists(ctx context.Context) error {
 	if r.all() && r.server.has(extAllocations) {
-		err := each(ctx, []func(context.Context) error{r.readNetworks, r.readAllocations},
+		err := sources.Each(ctx, maxParallel, []func(context.Context) error{r.readNetworks, r.readAllocations},
 			func(ctx context.Context, read func(context.Context) error) error { return read(ctx) })
 		return err
 	}
@@ -194,7 +182,7 @@ func (r *reading) readLists(ctx context.Context) error {
 		return err
 	}
 	projects := r.projects
-	err := each(ctx, projects, func(ctx context.Context, p project) error {
+	err := sources.Each(ctx, maxParallel, projects, func(ctx context.Context, p project) error {
 		if err := r.listReader(p)(ctx, p); err != nil {
 			r.drop(p.Name, err)
 		}
@@ -296,7 +284,7 @@ func (r *reading) readNetworks(ctx context.Context) error {
 	// needed where the default project is not in scope.
 	inScope := slices.ContainsFunc(r.projects, func(p project) bool { return p.Name == defaultProject })
 	projects := r.projects
-	err := each(ctx, projects, func(ctx context.Context, p project) error {
+	err := sources.Each(ctx, maxParallel, projects, func(ctx context.Context, p project) error {
 		if p.shared() && inScope {
 			return nil
 		}

@@ -96,7 +96,7 @@ func (c *client) again(ctx context.Context, do func() (done bool, err error)) er
 		select {
 		case <-time.After(time.Duration(try) * backoff):
 		case <-ctx.Done():
-			return c.ended(ctx)
+			return sources.Ended(ctx, c.timeout)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (d *desk) checkLeases(ctx context.Context, p port, addr netip.Addr) error {
 	}
 	projects = slices.DeleteFunc(projects, func(name string) bool { return name == "" })
 	slices.Sort(projects)
-	return each(ctx, slices.Compact(projects), func(ctx context.Context, project string) error {
+	return sources.Each(ctx, maxParallel, slices.Compact(projects), func(ctx context.Context, project string) error {
 		var leases []lease
 		err := d.client.get(ctx, at("networks", p.network.Name, "leases"), url.Values{"project": {project}}, &leases)
 		if err != nil && !notOffered(err) {

@@ -161,7 +161,7 @@ func (n network) admits(addr netip.Addr) error {
 		return refused("%s lies outside of network %s (%s)", addr, n.Name, gateway.Masked())
 	case addr == gateway.Addr():
 		return refused("%s is the network's own address, its gateway", addr)
-	case addr.Is4() && gateway.Bits() < 31 && (addr == gateway.Masked().Addr() || addr == last(gateway)):
+	case addr.Is4() && gateway.Bits() < 31 && (addr == gateway.Masked().Addr() || addr == ipam.LastAddr(gateway)):
 		return refused("%s is the first or the last address of %s, which no host may have", addr, gateway.Masked())
 	case addr.Is6() && gateway.Bits() < 127 && addr == gateway.Masked().Addr():
 		return refused("%s is the first address of %s, which means any router", addr, gateway.Masked())

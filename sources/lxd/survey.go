@@ -19,7 +19,7 @@ import (
 // What cannot be read of forwards or instances is Missing. An address that came
 // or went while the lists were read is held only if it is in all of them.
 func (s *Source) Survey(ctx context.Context) (sources.Survey, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeout, errOutOfTime)
+	ctx, cancel := sources.Bounded(ctx, s.options.Timeout)
 	defer cancel()
 	r, err := s.read(ctx, true)
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *reading) readForwards(ctx context.Context) error {
 		}
 		having = append(having, n)
 	}
-	return each(ctx, having, func(ctx context.Context, n network) error {
+	return sources.Each(ctx, maxParallel, having, func(ctx context.Context, n network) error {
 		var list []listener
 		v := view{network: n, project: n.Project}
 		err := r.client.get(ctx, at("networks", n.Name, "forwards"), url.Values{"recursion": {"1"}, "project": {n.Project}}, &list)

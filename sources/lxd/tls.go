@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"allocsync/sources"
 )
 
 // fingerprint is the SHA-256 of a certificate, the way trust tokens and
@@ -67,7 +69,7 @@ func (o Options) tlsConfig() (*tls.Config, fingerprint, error) {
 		}
 		pin(config, "server_fingerprint", pinned)
 	case o.CAFile != "":
-		pool, err := authorities(o.CAFile)
+		pool, err := sources.Authorities(o.CAFile)
 		if err != nil {
 			return nil, "", fmt.Errorf("ca_file: %w", err)
 		}
@@ -126,16 +128,4 @@ func leafFile(path string) (fingerprint, error) {
 		return fingerprintOf(block.Bytes), nil
 	}
 	return "", fmt.Errorf("%s: holds no PEM certificate", path)
-}
-
-func authorities(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s: holds no PEM certificate", path)
-	}
-	return pool, nil
 }

@@ -174,7 +174,7 @@ func (s *Source) connect(ctx context.Context, tell func(meaning), first meaning,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	begin := sync.OnceFunc(func() { tell(first) })
-	silence := time.AfterFunc(s.options.Timeout, func() { cancel(errOutOfTime) })
+	silence := time.AfterFunc(s.options.Timeout, func() { cancel(sources.ErrOutOfTime) })
 	defer silence.Stop()
 	alive := func() {
 		silence.Reset(maxSilence)
@@ -216,7 +216,7 @@ func (c *client) dial(ctx context.Context, alive func()) (*websocket.Conn, error
 	}
 	switch {
 	case ctx.Err() != nil:
-		err = c.ended(ctx)
+		err = sources.Ended(ctx, c.timeout)
 	case answer != nil && answer.StatusCode != http.StatusSwitchingProtocols:
 		body, _ := io.ReadAll(answer.Body) // at most 1 KiB, which the library has read already
 		if err = decode(answer.StatusCode, body, new(any)); err == nil {

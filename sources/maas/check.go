@@ -15,7 +15,7 @@ import (
 // Check examines, in this order: whether MAAS answers, how the key is protected
 // on the way, whose key it is, and whether everything can be read.
 func (s *Source) Check(ctx context.Context) []sources.Finding {
-	bounded, cancel := s.client.bounded(ctx)
+	bounded, cancel := sources.Bounded(ctx, s.client.timeout)
 	defer cancel()
 	var v version
 	if err := s.client.ask(bounded, reading("version/"), &v); err != nil {

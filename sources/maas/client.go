@@ -59,18 +59,11 @@ func newClient(o Options) (*client, error) {
 		SetBaseURL(strings.TrimRight(o.base(), "/")).
 		SetResponseBodyLimit(o.MaxBytes).
 		SetDisableWarn(true).
-		SetLogger(silence{}).
+		SetLogger(sources.Silence{}).
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", "allocsync")
 	return c, nil
 }
-
-// silence is a logger that says nothing: errors are returned, not logged.
-type silence struct{}
-
-func (silence) Errorf(string, ...any) {}
-func (silence) Warnf(string, ...any)  {}
-func (silence) Debugf(string, ...any) {}
 
 // question is one request. Its path is that below the API's, such as
 // "subnets/3/", and may have a query.
@@ -111,13 +104,13 @@ func (c *client) ask(ctx context.Context, q question, into any) error {
 
 func (c *client) send(ctx context.Context, q question, into any) error {
 	if ctx.Err() != nil {
-		return c.ended(ctx)
+		return sources.Ended(ctx, c.timeout)
 	}
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		return c.ended(ctx)
+		return sources.Ended(ctx, c.timeout)
 	}
 	answer, err := c.once(ctx, q)
 	if err == nil && q.method == http.MethodGet && replayed(answer) {
@@ -125,7 +118,7 @@ func (c *client) send(ctx context.Context, q question, into any) error {
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return c.ended(ctx)
+			return sources.Ended(ctx, c.timeout)
 		}
 		return reached(err)
 	}
@@ -149,24 +142,6 @@ func (c *client) once(ctx context.Context, q question) (*resty.Response, error) 
 // that was kept ends without an answer.
 func replayed(answer *resty.Response) bool {
 	return answer.StatusCode() == http.StatusUnauthorized && bytes.Contains(answer.Body(), []byte("Nonce already used"))
-}
-
-// ended says why a request ended with its context: because the configured time
-// was over, or because the caller no longer wants the answer.
-func (c *client) ended(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errOutOfTime) {
-		return fmt.Errorf("%w: no answer within %s", sources.ErrUnreachable, c.timeout)
-	}
-	return ctx.Err()
-}
-
-// errOutOfTime is the cause with which a context ends when the source's own
-// timeout is over, to tell it from a deadline of the caller's.
-var errOutOfTime = errors.New("the source's timeout is over")
-
-// bounded limits what is done with the source's own timeout.
-func (c *client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, c.timeout, errOutOfTime)
 }
 
 // reached wraps an error of the transport in the sentinel that fits.

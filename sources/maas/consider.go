@@ -229,7 +229,7 @@ func (d *desk) checkAddr(t task, addr netip.Addr) error {
 	switch single := addr.BitLen() - n.prefix.Bits(); {
 	case addr == n.prefix.Addr() && single > 1:
 		return refuse("%s is the address of subnet %s itself", addr, name)
-	case addr.Is4() && single > 1 && addr == last(n.prefix):
+	case addr.Is4() && single > 1 && addr == ipam.LastAddr(n.prefix):
 		return refuse("%s is the broadcast address of subnet %s", addr, name)
 	case addr == n.gateway:
 		return refuse("%s is the gateway of subnet %s", addr, name)
@@ -245,15 +245,6 @@ func (d *desk) checkAddr(t task, addr netip.Addr) error {
 		}
 	}
 	return d.checkTaken(t, addr)
-}
-
-// last is the highest address of a prefix of IPv4.
-func last(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for bit := p.Bits(); bit < 32; bit++ {
-		b[bit/8] |= 1 << (7 - bit%8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // checkTaken says who else has an address.

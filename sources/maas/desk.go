@@ -1,7 +1,6 @@
 package maas
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"sync"
 
 	"allocsync/ipam"
+	"allocsync/sources"
 )
 
 // desk makes reservations on the ground of one reading, and remembers what it
@@ -18,11 +18,11 @@ type desk struct {
 	*book
 
 	byURI  map[ipam.UsedBy]*network
-	byName map[string][]*node // by system ID, URI, host name and FQDN
-	byMAC  map[ipam.MAC]*node // that has an interface with the MAC
-	pools  map[*network]*pool // what is free, as far as it was asked for
-	near   neighbourhood      // hosts that MAAS has seen
-	locks  keyed              // one at a time for an address
+	byName map[string][]*node        // by system ID, URI, host name and FQDN
+	byMAC  map[ipam.MAC]*node        // that has an interface with the MAC
+	pools  map[*network]*pool        // what is free, as far as it was asked for
+	near   neighbourhood             // hosts that MAAS has seen
+	locks  sources.Locks[netip.Addr] // one at a time for an address
 
 	mu    sync.Mutex // guards what follows
 	at    map[netip.Addr][]ipam.Reservation
@@ -183,31 +183,4 @@ func (d *desk) nodeOf(of ipam.UsedBy) (*node, error) {
 		return nil, refuse("%s is a device that is there for a reservation; reserve for its MAC instead", line(found[0].Hostname))
 	}
 	return found[0], nil
-}
-
-// keyed is a lock for each key. Those of one desk stay until it is dropped.
-type keyed struct {
-	mu    sync.Mutex
-	locks map[any]chan struct{}
-}
-
-// lock waits until nobody else holds the key. ok is false where ctx ended
-// before.
-func (k *keyed) lock(ctx context.Context, key any) (unlock func(), ok bool) {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[any]chan struct{}{}
-	}
-	one := k.locks[key]
-	if one == nil {
-		one = make(chan struct{}, 1)
-		k.locks[key] = one
-	}
-	k.mu.Unlock()
-	select {
-	case one <- struct{}{}:
-		return func() { <-one }, true
-	case <-ctx.Done():
-		return nil, false
-	}
 }

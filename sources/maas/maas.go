@@ -72,7 +72,7 @@ func (s *Source) Snapshot(ctx context.Context) (sources.Snapshot, error) {
 // Survey is Snapshot with what is reserved: reserved IPs, reservations of all
 // users, and static links of machines and devices. It asks for nothing more.
 func (s *Source) Survey(ctx context.Context) (sources.Survey, error) {
-	bounded, cancel := s.client.bounded(ctx)
+	bounded, cancel := sources.Bounded(ctx, s.client.timeout)
 	defer cancel()
 	read, err := s.client.region(bounded)
 	if ctx.Err() != nil { // what was read on the way is no answer to a caller who has gone

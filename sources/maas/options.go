@@ -2,12 +2,10 @@ package maas
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -106,13 +104,10 @@ func (o Options) tlsConfig() (*tls.Config, error) {
 	if o.CAFile == "" {
 		return config, nil
 	}
-	text, err := os.ReadFile(o.CAFile)
+	pool, err := sources.Authorities(o.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("ca_file: %s: holds no PEM certificate", o.CAFile)
-	}
+	config.RootCAs = pool
 	return config, nil
 }

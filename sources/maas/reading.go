@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"allocsync/sources"
 )
 
@@ -34,7 +32,7 @@ type region struct {
 // makes sense.
 func (c *client) region(ctx context.Context) (*region, error) {
 	r := &region{addresses: map[int][]address{}, gone: map[int]bool{}, unread: map[int]error{}}
-	err := each(ctx, []func(context.Context) error{
+	err := sources.Each(ctx, maxParallel, []func(context.Context) error{
 		func(ctx context.Context) error { return c.ask(ctx, reading("users/?op=whoami"), &r.user) },
 		func(ctx context.Context) error { return c.ask(ctx, reading("subnets/"), &r.subnets) },
 		func(ctx context.Context) error { return c.ask(ctx, reading("nodes/"), &r.nodes) },
@@ -55,16 +53,6 @@ func (c *client) region(ctx context.Context) (*region, error) {
 	}
 	c.readAddresses(ctx, r)
 	return r, nil
-}
-
-// each runs do for every element, some side by side, and returns one error.
-func each[E any](ctx context.Context, list []E, do func(context.Context, E) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(maxParallel)
-	for _, e := range list {
-		group.Go(func() error { return do(ctx, e) })
-	}
-	return group.Wait()
 }
 
 // unknownEndpoint is how MAAS says that it has no such list (api/not_found.py).
@@ -95,7 +83,7 @@ func (c *client) reservedIPs(ctx context.Context) (list []reservedIP, there bool
 // readAddresses reads the addresses of every subnet.
 func (c *client) readAddresses(ctx context.Context, r *region) {
 	var mu sync.Mutex // guards the maps of r
-	_ = each(ctx, r.subnets, func(ctx context.Context, s subnet) error {
+	_ = sources.Each(ctx, maxParallel, r.subnets, func(ctx context.Context, s subnet) error {
 		var list []address
 		path := fmt.Sprintf("subnets/%d/?%s", s.ID, url.Values{"op": {"ip_addresses"}, "with_username": {"1"}, "with_summary": {"1"}}.Encode())
 		err := c.ask(ctx, reading(path), &list)

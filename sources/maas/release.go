@@ -7,12 +7,13 @@ import (
 	"strconv"
 
 	"allocsync/ipam"
+	"allocsync/sources"
 )
 
 // Release lets go of a reservation: see sources.Desk. It costs one look and one
 // write.
 func (d *desk) Release(ctx context.Context, held ipam.Reservation) error {
-	bounded, cancel := d.client.bounded(ctx)
+	bounded, cancel := sources.Bounded(ctx, d.client.timeout)
 	defer cancel()
 	if err := d.release(bounded, held); err != nil {
 		return fmt.Errorf("release %s: %w", held, outcome(err))
@@ -22,9 +23,9 @@ func (d *desk) Release(ctx context.Context, held ipam.Reservation) error {
 }
 
 func (d *desk) release(ctx context.Context, held ipam.Reservation) error {
-	unlock, ok := d.locks.lock(ctx, held.Addr)
+	unlock, ok := d.locks.Lock(ctx, held.Addr)
 	if !ok {
-		return d.client.ended(ctx)
+		return sources.Ended(ctx, d.client.timeout)
 	}
 	defer unlock()
 	r, ok := parseURI(held.Ref)

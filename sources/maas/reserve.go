@@ -17,7 +17,7 @@ import (
 // gets what another has. Where the answer to a write was lost, or says that the
 // address is in use, MAAS is asked what became of it.
 func (d *desk) Reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reservation, error) {
-	bounded, cancel := d.client.bounded(ctx)
+	bounded, cancel := sources.Bounded(ctx, d.client.timeout)
 	defer cancel()
 	reserve := d.reserve
 	if !wish.Addr.IsValid() {
@@ -32,9 +32,9 @@ func (d *desk) Reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reserva
 
 // reserve holds the address that is named.
 func (d *desk) reserve(ctx context.Context, wish ipam.Reservation) (ipam.Reservation, error) {
-	unlock, ok := d.locks.lock(ctx, wish.Addr)
+	unlock, ok := d.locks.Lock(ctx, wish.Addr)
 	if !ok {
-		return ipam.Reservation{}, d.client.ended(ctx)
+		return ipam.Reservation{}, sources.Ended(ctx, d.client.timeout)
 	}
 	defer unlock()
 	t, err := d.consider(wish)
