@@ -145,3 +145,45 @@ func TestPageOfReservations(t *testing.T) {
 	require.Contains(t, text, "Everything that the last pass planned is done")
 	require.NotContains(t, text, "no network of the source has this address")
 }
+
+// Reservations that are given up in steps, each within the limit, are held up
+// all the same; what a person has released by command does not count.
+func TestServeReleasesInSteps(t *testing.T) {
+	l := newMAASLab(t, "3.6.1")
+	l.mustRun(t, exitInStep, "sync")
+	var asking []int
+	for n := range 13 {
+		asking = append(asking, l.ask(t, fmt.Sprintf("172.16.3.%d/24", 90+n), fmt.Sprintf("52:54:00:00:03:%02d", n)))
+	}
+	s, flags := l.there(t)
+	held := func() (n int) {
+		for i := range asking {
+			n += len(l.atMAAS(fmt.Sprintf("172.16.3.%d", 90+i)))
+		}
+		return n
+	}
+	s.eventually("reserves all", func() bool { return held() == 13 })
+	for n := range 3 {
+		l.mustRun(t, exitInStep, append([]string{"release", "--source", "maas", fmt.Sprintf("172.16.3.%d", 90+n)}, flags...)...)
+	}
+	unask := func(rows []int) {
+		t.Helper()
+		for _, row := range rows {
+			l.unask(t, row)
+		}
+		before := s.passes()
+		s.do(http.MethodPost, "/hooks/resync", fmt.Sprint(rows), "Authorization", "Bearer "+resyncToken)
+		s.eventually("makes a pass", func() bool { return s.passes() > before })
+	}
+	unask(asking[3:6])
+	s.eventually("releases 3 of 10", func() bool { return held() == 7 && s.waiting() == "" })
+	unask(asking[6:7])
+	s.eventually("waits for a person", func() bool { return s.waiting() != "" })
+	require.Equal(t, 7, held())
+	_, text := s.get("/")
+	require.Contains(t, text, "after 3 reservations released shortly before")
+	s.approve(s.waiting())
+	s.eventually("releases what was approved", func() bool { return held() == 6 && s.waiting() == "" })
+	unask(asking[7:8])
+	s.eventually("counts anew", func() bool { return held() == 5 })
+}

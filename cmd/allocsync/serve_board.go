@@ -47,7 +47,7 @@ type boardSource struct {
 	watch   string    // how its events stand; "" where it has none
 	deaf    bool      // they do not come in now
 
-	counts []rowCount // how many rows it owned, in the last hour
+	rows losses // of the rows that it owns
 
 	allocations []report.Allocation // as it last listed them
 	held        []report.DocumentHeld
@@ -55,6 +55,8 @@ type boardSource struct {
 
 	reserves bool                      // it is to hold addresses for NetBox
 	back     worker.ReservationOutcome // as of the last pass that it answered in
+	released losses                    // of reservations that passes made, on balance
+	balance  int                       // of what passes made and released
 	// What of the way back is not planned, or not done.
 	heldBack   []report.DocumentReservationHeld
 	undoneBack []report.DocumentReservation
@@ -105,7 +107,7 @@ func (b *board) end(p state.Pass, o worker.Outcome, r *report.Report) {
 			}
 			one.take(p.Sources[i], p.End, o.Err == nil && outcome.Excess == "")
 			if o.Err == nil {
-				one.counted(outcome.Rows-outcome.Created+outcome.Deleted, outcome.Rows, p.End, p.Trigger == worker.KindApproval && outcome.Excess == "")
+				one.count(outcome, p.End, p.Trigger == worker.KindApproval && outcome.Excess == "")
 			}
 			if outcome.Excess != "" {
 				one.state = "over limits"
@@ -147,42 +149,17 @@ func (s *boardSource) take(said state.PassSource, at time.Time, within bool) {
 	}
 }
 
+// count takes note of what a pass took away, for the limits of those that follow.
+func (s *boardSource) count(o worker.SourceOutcome, at time.Time, approved bool) {
+	s.rows.note(o.Rows-o.Created+o.Deleted, o.Rows, at, approved)
+	before := s.balance // what people had released by command does not count
+	s.balance += o.Back.Made - o.Back.Released
+	s.released.note(before, s.balance, at, approved)
+}
+
 // changedAny reports whether a pass changed anything, in NetBox or at the source.
 func changedAny(said state.PassSource) bool {
 	return said.Created+said.Updated+said.Deleted+said.Reserved+said.Released > 0
-}
-
-// rowCount is how many rows a source owned at some time.
-type rowCount struct {
-	at   time.Time
-	rows int
-}
-
-// Passes come as often as sources change, and limits are for one pass: what a
-// source lost in so long a time counts as well.
-const lossTime = time.Hour
-
-// counted takes note of how many rows a source owned before and after a pass.
-// What a person approved is not counted as lost.
-func (s *boardSource) counted(before, rows int, at time.Time, approved bool) {
-	switch {
-	case approved:
-		s.counts = nil
-	case len(s.counts) == 0:
-		s.counts = []rowCount{{at, before}}
-	}
-	s.counts = slices.DeleteFunc(s.counts, func(c rowCount) bool { return at.Sub(c.at) > lossTime || c.rows <= rows })
-	s.counts = append(s.counts, rowCount{at, rows}) // so they go down: the first is the most
-}
-
-// lost is how many rows a source has fewer than it had at most, within lossTime.
-func (s *boardSource) lost(now time.Time) int {
-	for _, c := range s.counts {
-		if now.Sub(c.at) <= lossTime {
-			return c.rows - s.counts[len(s.counts)-1].rows
-		}
-	}
-	return 0
 }
 
 // succeeded reports whether a source answered in full and everything was done;

@@ -85,7 +85,7 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	logged := newLogged(logger, s.program.stderr)
 	pass := g.pass(only, logged)
 	pass.Apply.Grace = g.config.Serve.Grace
-	pass.Limits.Lost = s.lost()
+	pass.Limits.Lost, pass.Limits.Released = s.lost()
 	pass.Phase = func(ph worker.Phase) {
 		s.doing(ph.Text)
 		logged.phase(ph)
@@ -105,15 +105,17 @@ func (s *service) pass(ctx context.Context, only []string, approve string, w wor
 	return outcome
 }
 
-// lost is how many rows each source has lost lately.
-func (s *service) lost() map[string]int {
+// lost is how many rows and how many reservations each source has lost lately.
+func (s *service) lost() (rows, reservations map[string]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := map[string]int{}
+	rows, reservations = map[string]int{}, map[string]int{}
+	now := time.Now()
 	for i := range s.board.sources {
-		list[s.board.sources[i].owner] = s.board.sources[i].lost(time.Now())
+		one := &s.board.sources[i]
+		rows[one.owner], reservations[one.owner] = one.rows.lost(now), one.released.lost(now)
 	}
-	return list
+	return rows, reservations
 }
 
 // tell logs what became of a pass.

@@ -27,6 +27,9 @@ type Limits struct {
 	// as one with this: a worker's of the last hour, say. Without it a source
 	// that dwindles in small steps is emptied without one pass over its limit.
 	Lost map[string]int
+
+	// Released is the same for what an owner's source holds for NetBox.
+	Released map[string]int
 }
 
 // DefaultLimits applies DefaultLimit to every source.
@@ -92,7 +95,7 @@ func (p Plan) Approve(l Limits) (Approved, error) {
 	}
 	if p.Reservations != nil {
 		for _, s := range p.Reservations.Sources {
-			exceed(s, l.of(s.Owner).exceeded(s, 0, ofReservations()))
+			exceed(s, l.of(s.Owner).exceeded(s, l.Released[s.Owner], ofReservations()))
 		}
 	}
 	if len(excess) == 0 {
@@ -119,14 +122,15 @@ type terms struct {
 	one, many string
 	nothing   string // why none are wanted any more
 	ending    string // what deleting one is called
+	ended     string // what is said of those that went before
 }
 
 func ofRows() terms {
-	return terms{"row", "rows", "the source lists nothing any more", "deleted"}
+	return terms{"row", "rows", "the source lists nothing any more", "deleted", "lost"}
 }
 
 func ofReservations() terms {
-	return terms{"reservation", "reservations", "NetBox asks for nothing there any more", "released"}
+	return terms{"reservation", "reservations", "NetBox asks for nothing there any more", "released", "released"}
 }
 
 func (t terms) count(n int) string {
@@ -146,7 +150,7 @@ func (l Limit) exceeded(s Summary, lost int, t terms) string {
 	had := s.Rows
 	if removed > 0 && lost > 0 {
 		touched, had = touched+lost, had+lost
-		what += fmt.Sprintf(", after %s lost shortly before", rows(lost))
+		what += fmt.Sprintf(", after %s %s shortly before", rows(lost), t.ended)
 	}
 	switch {
 	case s.Claims == 0 && s.Rows >= 2 && removed > 0:

@@ -264,3 +264,24 @@ func TestLostRowsCount(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 	}
 }
+
+// The same for what a source holds for NetBox: each direction has its own.
+func TestReleasedReservationsCount(t *testing.T) {
+	p := plan.Plan{
+		Sources:      []plan.Summary{{Owner: lxd, Claims: 20, Rows: 20, InStep: 20}},
+		Reservations: &plan.Plan{Sources: []plan.Summary{{Owner: lxd, Claims: 8, Rows: 10, InStep: 8, Delete: 2}}},
+	}
+	for released, want := range map[int]string{
+		1: "",
+		2: "2 reservations of 10 would be changed (0 updated, 2 released), after 2 reservations released shortly before, 33.4 % is over the limit of 30 %",
+	} {
+		limits := plan.DefaultLimits()
+		limits.Lost, limits.Released = map[string]int{lxd: 50}, map[string]int{lxd: released}
+		_, err := p.Approve(limits)
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, "over the limits: "+lxd+": "+want)
+	}
+}
