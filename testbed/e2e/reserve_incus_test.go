@@ -184,9 +184,11 @@ func TestReserveConflicts(t *testing.T) {
 	outside := l.ask("192.0.2.77/32", nil)
 	nobody := l.ask(a.v4(50)+"/24", object{"hwaddr": "02:00:5e:00:53:01"})
 	gone := l.ask(a.v4(51)+"/24", object{"used_by": "/1.0/instances/" + l.incus.prefix + "-none"})
+	slip := l.ask(a.v4(52)+"/24", object{"reserve_at": l.owner("lob")})
 	for range 2 {
-		o := l.run("sync", "--format", "table")
+		o := l.run("sync", "--format", "markdown")
 		require.Contains(t, []int{exitInStep, exitPartly}, o.code, "%s", o)
+		require.Contains(t, o.stdout, fmt.Sprintf("%s/24 (#%d) is reserved nowhere", a.v4(52), slip.ID))
 	}
 	for _, r := range []row{outside, nobody, gone} {
 		mustBecome(t, time.Minute, "it is told once", func() bool {
@@ -198,7 +200,8 @@ func TestReserveConflicts(t *testing.T) {
 	require.Contains(t, l.journal(outside.ID)[0], "no network of the source")
 	require.Equal(t, a.v4(30), l.incus.static(web), "what others reserved is not touched")
 	require.Empty(t, l.incus.forwards(a))
-	require.Len(t, l.rows(), 9+3)
+	require.Empty(t, l.journal(slip.ID))
+	require.Len(t, l.rows(), 9+4)
 }
 
 // Killed between the source and NetBox, and before the ledger could be written:
