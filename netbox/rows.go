@@ -12,15 +12,18 @@ import (
 	"allocsync/ipam"
 )
 
-// Owned returns every prefix and address whose sync_owner is one of owners,
-// ordered by kind and ID, each once.
-func (s *Session) Owned(ctx context.Context, owners []string) ([]ipam.Stored, error) {
-	kinds := []ipam.Kind{ipam.Prefix, ipam.Address}
-	parts := make([][]ipam.Stored, len(kinds))
+// Owned returns every prefix and address whose sync_owner is one of owners, and
+// every prefix whose is one of others: ordered by kind and ID, each once.
+func (s *Session) Owned(ctx context.Context, owners []string, others ...string) ([]ipam.Stored, error) {
+	wanted := []struct {
+		kind   ipam.Kind
+		owners []string
+	}{{ipam.Prefix, slices.Concat(owners, others)}, {ipam.Address, owners}}
+	parts := make([][]ipam.Stored, len(wanted))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, kind := range kinds {
+	for i, w := range wanted {
 		group.Go(func() (err error) {
-			parts[i], err = s.marked(ctx, kind, "cf_"+ipam.OwnerField, owners, func(r *row) string { return r.Custom.Owner })
+			parts[i], err = s.marked(ctx, w.kind, "cf_"+ipam.OwnerField, w.owners, func(r *row) string { return r.Custom.Owner })
 			return err
 		})
 	}

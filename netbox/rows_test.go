@@ -273,3 +273,21 @@ func TestChangeLogMessage(t *testing.T) {
 	require.Equal(t, "allocsync: "+b.owner(), changes.Results[1].Message)
 	require.Equal(t, "allocsync", changes.Results[2].Message)
 }
+
+// Of other owners the prefixes are read and no address.
+func TestOwnedAndPrefixesOfOthers(t *testing.T) {
+	onEveryNetBox(t, func(t *testing.T, b *bed) {
+		s := b.mustPrepare(t, Refs{})
+		others := []ipam.Record{b.address("", "10.42.0.2/24"), b.prefix("", "10.42.0.0/24")}
+		for i := range others {
+			others[i].Owner = b.run + "/other"
+			mustCreate(t, s, others[i])
+		}
+		mine := mustCreate(t, s, b.address("", "10.42.0.1/24"))
+		own, err := s.Owned(t.Context(), []string{b.owner()}, b.run+"/other", b.run+"/none")
+		require.NoError(t, err)
+		require.Len(t, own, 2)
+		require.Equal(t, []string{"10.42.0.0/24", b.run + "/other"}, []string{own[0].CIDR().String(), own[0].Owner})
+		require.Equal(t, mine[0], own[1])
+	})
+}

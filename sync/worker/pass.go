@@ -256,8 +256,9 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 	}
 
 	answers := answersOf(proposal.Readings, mapped.Problems)
-	all := append(slices.Clone(answers), p.unasked(answers)...)
-	owned, err := session.Owned(ctx, owners(all))
+	unasked := p.unasked(answers)
+	all := append(slices.Clone(answers), unasked...)
+	owned, err := session.Owned(ctx, owners(answers), owners(unasked)...)
 	if err != nil {
 		return fmt.Errorf("read own rows: %w", err)
 	}
@@ -266,7 +267,7 @@ func (p *Pass) compute(ctx context.Context, proposal *Proposal, opening *netbox.
 		// asked has, still gives addresses their masks.
 		mapped = rules.Map(inputs(proposal.Readings), prefixes)
 	}
-	if asked := owners(answers); len(asked) < len(all) {
+	if asked := owners(answers); len(unasked) > 0 {
 		owned = slices.DeleteFunc(owned, func(r ipam.Stored) bool { return !slices.Contains(asked, r.Owner) })
 	}
 	asking, misdirected, err := p.asking(ctx, session, answers)

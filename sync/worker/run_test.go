@@ -95,6 +95,7 @@ func TestRun(t *testing.T) {
 	require.Equal(t, worker.Applied, o.Verdict())
 	require.Equal(t, []string{"b"}, o.Asked)
 	require.Equal(t, 1, o.Sources()[0].Updated)
+	require.Equal(t, 1+1+1, o.RowsRead, "its own row, and that again before it is written; of the other source the prefix alone")
 
 	p.Only = []string{"c"}
 	o = p.Run(t.Context(), "")
