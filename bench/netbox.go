@@ -163,12 +163,16 @@ func (s server) inStep(ctx context.Context, source *lxdServer, vrf string) (figu
 }
 
 // settle waits until reading takes about the same time again and again: NetBox
-// indexes what was just written in the background, for minutes.
+// indexes what was just written in the background, for minutes. It fails where
+// that does not come to be: what is measured then says nothing.
 func (s server) settle(ctx context.Context, pages []string) error {
-	const even, patience = 6, 5 * time.Minute
+	const even, patience = 6, 15 * time.Minute
 	deadline := time.Now().Add(patience)
 	var best time.Duration
-	for calm := 0; calm < even && time.Now().Before(deadline); {
+	for calm := 0; calm < even; {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("reading takes now %s and now more than %s, %s after the rows were written: something else uses this machine, or NetBox's worker has stopped", best, best*5/4, patience)
+		}
 		took, err := elapsed(func() error { return s.bareRead(ctx, pages) })
 		if err != nil {
 			return err
