@@ -29,19 +29,12 @@ func (s *Session) ReservedElsewhere(ctx context.Context, start string, owners []
 	if none := filters(reserveAtFilter+"__n", sortedUnique(owners), s.room(ipam.Address)-len(query)-1); len(none) > 0 {
 		query += "&" + none[0] // those that there is no room for are left out here
 	}
-	var out []ipam.Stored
-	known := interner{}
-	err := s.list(ctx, ipam.Address, query, func(r *row) error {
+	out, err := s.collect(ctx, ipam.Address, []string{query}, func(r *row) (bool, error) {
 		at := string(r.Custom.ReserveAt)
-		switch {
-		case !startsWith(at, start):
-			return errIgnored(reserveAtFilter+"__isw", r.ID)
-		case slices.Contains(owners, at):
-			return nil
+		if !startsWith(at, start) {
+			return false, errIgnored(reserveAtFilter+"__isw", r.ID)
 		}
-		stored, err := s.stored(ipam.Address, r, known)
-		out = append(out, stored)
-		return err
+		return !slices.Contains(owners, at), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list reservations at other sources: %w", err)

@@ -41,12 +41,24 @@ func (s *Session) marked(ctx context.Context, kind ipam.Kind, filter string, val
 		return nil, errNoOwner
 	}
 	values = sortedUnique(values)
+	out, err := s.collect(ctx, kind, filters(filter, values, s.room(kind)), func(r *row) (bool, error) {
+		if _, ours := slices.BinarySearch(values, of(r)); !ours {
+			return false, errIgnored(filter, r.ID)
+		}
+		return true, nil
+	})
+	return uniqueByID(out), err
+}
+
+// collect lists the rows of some queries, in their order. take says which of
+// them are wanted; with an error of it nothing is.
+func (s *Session) collect(ctx context.Context, kind ipam.Kind, queries []string, take func(*row) (bool, error)) ([]ipam.Stored, error) {
 	var out []ipam.Stored
 	strings := interner{}
-	for _, query := range filters(filter, values, s.room(kind)) {
+	for _, query := range queries {
 		err := s.list(ctx, kind, query, func(r *row) error {
-			if _, ours := slices.BinarySearch(values, of(r)); !ours {
-				return errIgnored(filter, r.ID)
+			if wanted, err := take(r); !wanted || err != nil {
+				return err
 			}
 			stored, err := s.stored(kind, r, strings)
 			out = append(out, stored)
@@ -56,7 +68,7 @@ func (s *Session) marked(ctx context.Context, kind ipam.Kind, filter string, val
 			return nil, err
 		}
 	}
-	return uniqueByID(out), nil
+	return out, nil
 }
 
 // lookupWorkers bounds how many look-ups run at once: NetBox runs on two to
@@ -190,20 +202,14 @@ func (s *Session) lookAt(ctx context.Context, look lookup, wanted map[ipam.Place
 // Rows returns those of the given rows that still exist, ordered by ID.
 func (s *Session) Rows(ctx context.Context, kind ipam.Kind, ids []int) ([]ipam.Stored, error) {
 	ids = sortedUnique(ids)
-	var out []ipam.Stored
-	strings := interner{}
-	for _, filter := range filters("id", texts(ids), s.room(kind)) {
-		err := s.list(ctx, kind, filter, func(r *row) error {
-			if _, asked := slices.BinarySearch(ids, r.ID); !asked {
-				return errIgnored("id", r.ID)
-			}
-			stored, err := s.stored(kind, r, strings)
-			out = append(out, stored)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read rows again: %w", err)
+	out, err := s.collect(ctx, kind, filters("id", texts(ids), s.room(kind)), func(r *row) (bool, error) {
+		if _, asked := slices.BinarySearch(ids, r.ID); !asked {
+			return false, errIgnored("id", r.ID)
 		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rows again: %w", err)
 	}
 	return out, nil
 }
