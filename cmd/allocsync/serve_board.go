@@ -55,8 +55,7 @@ type boardSource struct {
 
 	reserves bool                      // it is to hold addresses for NetBox
 	back     worker.ReservationOutcome // as of the last pass that it answered in
-	released losses                    // of reservations that passes made, on balance
-	balance  int                       // of what passes made and released
+	released losses                    // of reservations, on balance of what passes made and released
 	// What of the way back is not planned, or not done.
 	heldBack   []report.DocumentReservationHeld
 	undoneBack []report.DocumentReservation
@@ -152,9 +151,8 @@ func (s *boardSource) take(said state.PassSource, at time.Time, within bool) {
 // count takes note of what a pass took away, for the limits of those that follow.
 func (s *boardSource) count(o worker.SourceOutcome, at time.Time, approved bool) {
 	s.rows.note(o.Rows-o.Created+o.Deleted, o.Rows, at, approved)
-	before := s.balance // what people had released by command does not count
-	s.balance += o.Back.Made - o.Back.Released
-	s.released.note(before, s.balance, at, approved)
+	before := s.released.latest() // what people had released by command does not count
+	s.released.note(before, before+o.Back.Made-o.Back.Released, at, approved)
 }
 
 // changedAny reports whether a pass changed anything, in NetBox or at the source.

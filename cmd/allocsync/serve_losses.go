@@ -32,11 +32,19 @@ func (l *losses) note(before, count int, at time.Time, approved bool) {
 	l.counts = append(l.counts, countAt{at, count}) // so they go down: the first is the most
 }
 
+// latest is the number as it was last noted, 0 where it never was.
+func (l *losses) latest() int {
+	if len(l.counts) == 0 {
+		return 0
+	}
+	return l.counts[len(l.counts)-1].count
+}
+
 // lost is how much less it is than it was at most, within lossTime.
 func (l *losses) lost(now time.Time) int {
 	for _, c := range l.counts {
 		if now.Sub(c.at) <= lossTime {
-			return c.count - l.counts[len(l.counts)-1].count
+			return c.count - l.latest()
 		}
 	}
 	return 0

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,7 +39,8 @@ func (p *Pass) asking(ctx context.Context, session *netbox.Session, answers []pl
 		}
 	}
 	if len(p.Only) == 0 {
-		misdirected = append(misdirected, p.unknown(ctx, session, asked)...)
+		misdirected = merge(misdirected, p.unknown(ctx, session, asked))
+		slices.SortFunc(misdirected, func(a, b ipam.Stored) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	return asking, misdirected, nil
 }
@@ -73,14 +75,14 @@ func (p *Pass) unknown(ctx context.Context, session *netbox.Session, owners []st
 // source of this installation which it is and what it names, in the order of
 // their IDs. The last line stands for those that are not named.
 func (p *Proposal) Misdirections() []string {
-	slices.SortFunc(p.misdirected, func(a, b ipam.Stored) int { return a.ID - b.ID })
-	var owners []string
-	for _, r := range p.Readings {
-		owners = append(owners, r.Source.Owner)
+	here := make([]string, len(p.Readings)) // all: see asking
+	for i, r := range p.Readings {
+		here[i] = r.Source.Owner
 	}
+	sources := strings.Join(here, ", ")
 	var texts []string
 	for _, r := range p.misdirected[:min(len(p.misdirected), maxMisdirected)] {
-		texts = append(texts, fmt.Sprintf("%s (#%d) is reserved nowhere: its reserve_at is %q, and the sources here are %s", r.CIDR(), r.ID, r.ReserveAt, strings.Join(owners, ", ")))
+		texts = append(texts, fmt.Sprintf("%s (#%d) is reserved nowhere: its reserve_at is %q, and the sources here are %s", r.CIDR(), r.ID, r.ReserveAt, sources))
 	}
 	if more := len(p.misdirected) - len(texts); more > 0 {
 		texts = append(texts, fmt.Sprintf("%d more addresses are reserved nowhere, since their reserve_at names no source here", more))
